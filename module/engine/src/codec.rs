@@ -1,0 +1,138 @@
+//! Bytes: the primitives that effects and saved queues are written in. Numbers are LEB128, texts carry their length.
+
+/// Why bytes are not an effect or a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt(pub &'static str);
+
+impl std::fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Corrupt {}
+
+/// Appends to a growing buffer.
+#[derive(Debug, Default)]
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
+    pub(crate) fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.0.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number as u8);
+    }
+
+    /// `None` is 0, a number its successor.
+    pub(crate) fn optional(&mut self, number: Option<u64>) {
+        match number {
+            None => self.number(0),
+            Some(number) => self.number(number.saturating_add(1)),
+        }
+    }
+
+    pub(crate) fn text(&mut self, text: &[u8]) {
+        self.number(text.len() as u64);
+        self.0.extend_from_slice(text);
+    }
+
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn numbers(&mut self, numbers: impl ExactSizeIterator<Item = u64>) {
+        self.number(numbers.len() as u64);
+        numbers.for_each(|number| self.number(number));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Takes apart what [`Writer`] wrote, or anything else, without a panic and without believing a length.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader(bytes)
+    }
+
+    pub fn byte(&mut self) -> Result<u8, Corrupt> {
+        let (first, rest) = self.0.split_first().ok_or(Corrupt("cut short"))?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    pub fn number(&mut self) -> Result<u64, Corrupt> {
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let part = u64::from(byte & 0x7f);
+            if shift == 63 && part > 1 {
+                return Err(Corrupt("number above 64 bits"));
+            }
+            number |= part << shift;
+            if byte < 0x80 {
+                // One number, one encoding: otherwise equal states could differ in their bytes.
+                let canonical = byte != 0 || shift == 0;
+                return if canonical { Ok(number) } else { Err(Corrupt("number with needless bytes")) };
+            }
+        }
+        Err(Corrupt("number above 64 bits"))
+    }
+
+    /// A number that is at most `limit`.
+    pub fn number_to(&mut self, limit: u64) -> Result<u64, Corrupt> {
+        self.number().and_then(
+            |number| {
+                if number <= limit { Ok(number) } else { Err(Corrupt("number above its limit")) }
+            },
+        )
+    }
+
+    pub fn optional(&mut self) -> Result<Option<u64>, Corrupt> {
+        Ok(self.number()?.checked_sub(1))
+    }
+
+    pub fn text(&mut self) -> Result<&'a [u8], Corrupt> {
+        let length = self.number()?;
+        self.raw(usize::try_from(length).map_err(|_| Corrupt("cut short"))?)
+    }
+
+    pub fn raw(&mut self, length: usize) -> Result<&'a [u8], Corrupt> {
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Corrupt("cut short"))?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    /// A list of numbers; each takes a byte at least, so its length is bounded by what is there.
+    pub fn numbers(&mut self) -> Result<Vec<u64>, Corrupt> {
+        let length = self.number_to(self.0.len() as u64)?;
+        (0..length).map(|_| self.number()).collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Nothing may be left.
+    pub fn end(&self) -> Result<(), Corrupt> {
+        if self.is_empty() { Ok(()) } else { Err(Corrupt("bytes left over")) }
+    }
+}

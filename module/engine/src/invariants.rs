@@ -1,0 +1,112 @@
+//! What is true of every queue after every step. The numbers are those of the module's DESIGN.md.
+
+use crate::Queue;
+use crate::codec::Corrupt;
+use std::collections::BTreeSet;
+
+impl Queue {
+    /// Checks every invariant; for tests, as the work is that of reading the whole queue.
+    ///
+    /// # Errors
+    /// Names the first one that does not hold.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        self.messages.check()?;
+        self.delays.check()?;
+        self.producers.check()?;
+        self.check_states()?;
+        self.check_books()?;
+        self.check_claims()?;
+        self.check_numbers().map_err(|corrupt| corrupt.to_string())
+    }
+
+    /// I1: every message is in exactly one state.
+    fn check_states(&self) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        let returned = self.messages.lanes.values().flat_map(|lane| lane.returned.values().map(|r| r.place));
+        let delayed = self.delays.after(None).map(|(_, delayed)| delayed.place);
+        let errored = self.errors.after(None).map(|(_, errored)| errored.place);
+        let claimed = self.claims.iter().filter(|(_, claim)| claim.kind == crate::claims::Kind::Message);
+        let claimed = claimed.map(|(_, claim)| claim.place);
+        for place in returned.chain(delayed).chain(errored).chain(claimed) {
+            let segment = self.messages.segment(place.segment);
+            let slot = usize::from(place.slot);
+            if slot >= segment.fresh || segment.is_gone(slot) || !seen.insert((place.segment, place.slot)) {
+                return Err(format!("I1: message {} is in two states or in none", segment.id(slot)));
+            }
+        }
+        if seen.len() as u64 != self.messages.not_fresh() {
+            return Err("I1: a message is in no state".into());
+        }
+        Ok(())
+    }
+
+    /// I2: the books balance.
+    fn check_books(&self) -> Result<(), String> {
+        let levels = self.messages.ready() + self.delays.len() + self.claims.counts().0 + self.errors.len();
+        if levels != self.messages.live() || self.totals.pushed != levels + self.totals.acked + self.totals.drained {
+            return Err(format!("I2: {levels} messages do not fit the totals {:?}", self.totals));
+        }
+        Ok(())
+    }
+
+    /// I3: a claim is known to its message, to its owner, and to the order of deadlines; every drained error has one.
+    fn check_claims(&self) -> Result<(), String> {
+        let mut in_chains = 0;
+        for (index, owner) in self.owners.sorted(&self.texts) {
+            let receipts = self.claims.receipts(&owner.chain);
+            if receipts.is_empty() || receipts.len() as u64 != owner.chain.length || !receipts.is_sorted() {
+                return Err(format!("I3: the chain of owner {index} is broken"));
+            }
+            in_chains += receipts.len() as u64;
+            if receipts.iter().any(|receipt| self.claims.get(*receipt).is_none_or(|claim| claim.owner != index)) {
+                return Err(format!("I3: owner {index} has a claim that is not its own"));
+            }
+        }
+        let (messages, errors) = self.claims.counts();
+        if in_chains != messages + errors || errors != self.errors.draining.len() as u64 {
+            return Err("I3: claims without an owner, or drained errors without a claim".into());
+        }
+        for (receipt, claim) in self.claims.iter() {
+            let segment = self.messages.segment(claim.place.segment);
+            let address = segment.claim_of(claim.place.slot.into());
+            if address == crate::segment::NO_CLAIM || self.claims.at(address).0 != receipt {
+                return Err(format!("I3: the message of receipt {receipt} does not know it"));
+            }
+            if self.claims.next_bound().is_none_or(|bound| bound > claim.deadline) {
+                return Err(format!("I3: receipt {receipt} ends before the first bound"));
+            }
+        }
+        let holders = self.owners.len() as u64 + 2 * self.errors.len();
+        if holders != self.texts.holders() {
+            return Err("I3: texts are held by somebody who is gone".into());
+        }
+        Ok(())
+    }
+
+    /// I4: every number in use lies below the next one of its kind, and no id is used twice.
+    pub(crate) fn check_numbers(&self) -> Result<(), Corrupt> {
+        let stamps = self.stamps;
+        let mut ids = Vec::new();
+        for segment in self.messages.all_segments() {
+            ids.extend((0..segment.len()).filter(|slot| !segment.is_gone(*slot)).map(|slot| segment.id(slot)));
+            if segment.id(segment.len() - 1).0 >= stamps.next_id || segment.first == 0 {
+                return Err(Corrupt("I4: id not below the next one"));
+            }
+        }
+        if !ids.is_sorted() {
+            ids.sort_unstable();
+        }
+        if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Corrupt("I4: id used twice"));
+        }
+        if self.claims.last_receipt().is_some_and(|last| last.0 >= stamps.next_receipt) {
+            return Err(Corrupt("I4: receipt not below the next one"));
+        }
+        let leader = &self.leadership;
+        let leads = leader.current.as_ref();
+        if leads.is_some_and(|leads| leads.token.0 >= stamps.next_token || leader.changes == 0) {
+            return Err(Corrupt("I4: token not below the next one"));
+        }
+        Ok(())
+    }
+}

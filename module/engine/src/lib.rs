@@ -1,0 +1,50 @@
+//! The state machine of an MQ queue.
+//!
+//! A [`Queue`] is a plain value. Every change of it is an [`Operation`]: a function of the state, the arguments and a
+//! [`Moment`], and of nothing else. There is no clock, no randomness, no logging and no Redis type in this crate, and no
+//! order that reaches a result comes from anything but the serialised state. So a replica that applies the same
+//! [`Record`]s holds the same bytes, a log replayed a week later gives the same queue, and everything can be tested
+//! without a server.
+//!
+//! The life of a message:
+//!
+//! ```text
+//!              PUSH                    CLAIM                      ACK
+//!   (nothing) ───────► READY ─────────────────────► CLAIMED ─────────────────► done, nothing kept
+//!        │              ▲ ▲ ▲                        │  │ │
+//!        │ DELAY        │ │ └─ RELEASE, claim ended ─┘  │ │ FAIL; or claim ended
+//!        ▼              │ │    (lease or session)       │ │ and no delivery left
+//!     DELAYED ── due ───┘ │                             │ ▼
+//!        ▲                └────── REDRIVE ─────────── ERRORED ── DRAINERRORS ──► taken, nothing kept
+//!        └───────────── FAIL … RETRY ms ────────────────┘
+//! ```
+
+mod claims;
+mod codec;
+mod delays;
+mod errors;
+mod invariants;
+mod leader;
+mod messages;
+mod numbers;
+mod operation;
+pub mod operations;
+mod owners;
+mod producers;
+mod queue;
+mod save;
+mod segment;
+mod settings;
+mod stamps;
+mod texts;
+mod view;
+
+pub use codec::{Corrupt, Writer};
+pub use numbers::{
+    Id, Moment, NUMBER_LIMIT, NUMBERS_PER_MS, Priority, Receipt, SessionId, Span, TermStart, Time, Token,
+};
+pub use operation::{Executed, Operation, Record, Refusal, Timing, Verdict, apply_record};
+pub use queue::{DUE_PER_STEP, MAX_DELIVERIES_REASON, Queue, REPLY_BYTES, Totals};
+pub use save::Decoder;
+pub use settings::{Setting, Settings};
+pub use view::{ConsumerView, Info, LeaderView, PeekState, Peeked};

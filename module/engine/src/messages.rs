@@ -1,0 +1,382 @@
+//! Where the messages are: segments, and for each priority what of it is ready.
+
+use crate::codec::Corrupt;
+use crate::segment::{NO_CLAIM, Segment};
+use crate::{Id, Priority, Time};
+use slab::Slab;
+use std::collections::BTreeMap;
+
+/// A line of segments with ascending ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LaneKey {
+    pub priority: Priority,
+    /// Its messages did not become ready by being pushed (a delay, say), so no cursor walks over them.
+    pub parked: bool,
+}
+
+/// Where one message lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub(crate) segment: u32,
+    pub(crate) slot: u16,
+}
+
+/// A ready message that has left the line of never-claimed ones: returned, retried, redriven, or due after a delay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Returned {
+    pub place: Place,
+    pub deliveries: u32,
+}
+
+/// A message about to be claimed, taken out of the ready ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub id: Id,
+    pub place: Place,
+    pub deliveries: u32,
+}
+
+/// All messages of one priority.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lane {
+    /// By first id: the segments whose messages became ready by being pushed.
+    line: BTreeMap<u64, u32>,
+    /// By first id: the others.
+    parked: BTreeMap<u64, u32>,
+    /// Those of `line` that still hold never-claimed messages.
+    fresh: BTreeMap<u64, u32>,
+    /// Never-claimed ready messages.
+    fresh_count: u64,
+    pub returned: BTreeMap<Id, Returned>,
+}
+
+impl Lane {
+    pub fn segments(&self, parked: bool) -> &BTreeMap<u64, u32> {
+        if parked { &self.parked } else { &self.line }
+    }
+
+    fn segments_mut(&mut self, parked: bool) -> &mut BTreeMap<u64, u32> {
+        if parked { &mut self.parked } else { &mut self.line }
+    }
+
+    pub fn ready(&self) -> u64 {
+        self.fresh_count + self.returned.len() as u64
+    }
+
+    fn tail(&self, parked: bool) -> Option<u32> {
+        self.segments(parked).last_key_value().map(|(_, segment)| *segment)
+    }
+}
+
+/// Every message of the queue, and which of them are ready.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Messages {
+    segments: Slab<Segment>,
+    pub lanes: BTreeMap<Priority, Lane>,
+    ready: u64,
+    /// Messages in all states.
+    live: u64,
+    /// Bytes of all segments.
+    heap_bytes: usize,
+}
+
+impl Messages {
+    pub fn ready(&self) -> u64 {
+        self.ready
+    }
+
+    pub fn live(&self) -> u64 {
+        self.live
+    }
+
+    pub fn heap_bytes(&self) -> usize {
+        self.heap_bytes
+    }
+
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    pub fn segment(&self, index: u32) -> &Segment {
+        &self.segments[index as usize]
+    }
+
+    pub fn id(&self, place: Place) -> Id {
+        self.segment(place.segment).id(place.slot.into())
+    }
+
+    pub fn payload(&self, place: Place) -> &[u8] {
+        self.segment(place.segment).payload(place.slot.into())
+    }
+
+    pub fn lane_of(&self, place: Place) -> LaneKey {
+        self.segment(place.segment).lane
+    }
+
+    /// Changes one segment and keeps the sum of bytes.
+    fn with<T>(&mut self, segment: u32, change: impl FnOnce(&mut Segment) -> T) -> T {
+        let segment = &mut self.segments[segment as usize];
+        let before = segment.heap_bytes();
+        let result = change(segment);
+        self.heap_bytes = self.heap_bytes + segment.heap_bytes() - before;
+        result
+    }
+
+    /// Whether these messages, ids from `first`, fit into the lane's last segment at `now`.
+    pub fn has_room(&self, key: LaneKey, first: Id, payloads: &[&[u8]], now: Time) -> bool {
+        let Some(tail) = self.lanes.get(&key.priority).and_then(|lane| lane.tail(key.parked)) else {
+            return false;
+        };
+        let bytes = payloads.iter().map(|payload| payload.len()).sum();
+        let largest = payloads.iter().map(|payload| payload.len()).max().unwrap_or(0);
+        let last = Id(first.0 + payloads.len() as u64 - 1);
+        self.segment(tail).has_room(payloads.len(), bytes, largest, last, now)
+    }
+
+    /// Appends a message with an id above all others. In a lane that is not parked it is ready.
+    pub fn append(&mut self, key: LaneKey, id: Id, payload: &[u8], now: Time) -> Place {
+        let lane = self.lanes.entry(key.priority).or_default();
+        let tail = lane.tail(key.parked);
+        let room = tail.filter(|tail| self.segments[*tail as usize].has_room(1, payload.len(), payload.len(), id, now));
+        let segment = room.unwrap_or_else(|| self.open_segment(key, id, now));
+        let slot = self.with(segment, |segment| segment.append(id, payload));
+        self.live += 1;
+        if !key.parked {
+            let first = self.segment(segment).first;
+            let lane = self.lanes.entry(key.priority).or_default();
+            lane.fresh.entry(first).or_insert(segment);
+            lane.fresh_count += 1;
+            self.ready += 1;
+        }
+        Place { segment, slot: slot as u16 }
+    }
+
+    fn open_segment(&mut self, key: LaneKey, first: Id, now: Time) -> u32 {
+        let lane = self.lanes.entry(key.priority).or_default();
+        if let Some(full) = lane.tail(key.parked) {
+            self.with(full, Segment::seal);
+            self.drop_if_empty(full);
+        }
+        self.add_segment(Segment::new(key, now, first))
+    }
+
+    fn drop_if_empty(&mut self, index: u32) {
+        if self.segment(index).live > 0 {
+            return;
+        }
+        let segment = self.segments.remove(index as usize);
+        self.heap_bytes -= segment.heap_bytes();
+        let lane = self.lanes.entry(segment.lane.priority).or_default();
+        lane.segments_mut(segment.lane.parked).remove(&segment.first);
+        lane.fresh.remove(&segment.first);
+    }
+
+    /// The next message to claim: highest priority first, then smallest id. It is ready no longer.
+    pub fn take_ready(&mut self) -> Option<Taken> {
+        let (_, lane) = self.lanes.iter_mut().rev().find(|(_, lane)| lane.ready() > 0)?;
+        let fresh = lane.fresh.first_key_value().map(|(_, index)| *index);
+        let fresh_id = fresh.map(|index| {
+            let segment = &self.segments[index as usize];
+            (segment.id(segment.fresh), index)
+        });
+        let returned_id = lane.returned.first_key_value().map(|(id, _)| *id);
+        self.ready -= 1;
+        match (fresh_id, returned_id) {
+            (Some((id, index)), returned) if returned.is_none_or(|returned| id < returned) => {
+                let slot = Self::advance_fresh(&mut self.segments[index as usize]);
+                if self.segments[index as usize].fresh == self.segments[index as usize].len() {
+                    lane.fresh.pop_first();
+                }
+                lane.fresh_count -= 1;
+                Some(Taken { id, place: Place { segment: index, slot }, deliveries: 0 })
+            }
+            _ => lane.returned.pop_first().map(|(id, r)| Taken { id, place: r.place, deliveries: r.deliveries }),
+        }
+    }
+
+    /// Moves the cursor past the slot it stands on, and past what is gone behind it. Returns the slot.
+    fn advance_fresh(segment: &mut Segment) -> u16 {
+        let slot = segment.fresh;
+        segment.fresh += 1;
+        while segment.fresh < segment.len() && segment.is_gone(segment.fresh) {
+            segment.fresh += 1;
+        }
+        slot as u16
+    }
+
+    /// The payload size of the next message to claim.
+    pub fn next_ready_size(&self) -> Option<usize> {
+        let (_, lane) = self.lanes.iter().rev().find(|(_, lane)| lane.ready() > 0)?;
+        let fresh = lane.fresh.first_key_value().map(|(_, index)| {
+            let segment = self.segment(*index);
+            (segment.id(segment.fresh), segment.payload(segment.fresh).len())
+        });
+        let returned = lane.returned.first_key_value().map(|(id, r)| (*id, self.payload(r.place).len()));
+        fresh.into_iter().chain(returned).min().map(|(_, size)| size)
+    }
+
+    /// Makes a message ready (again) that is in no other state.
+    pub fn put_back(&mut self, place: Place, deliveries: u32) {
+        let (id, priority) = (self.id(place), self.lane_of(place).priority);
+        self.lanes.entry(priority).or_default().returned.insert(id, Returned { place, deliveries });
+        self.ready += 1;
+    }
+
+    /// Forgets a message that is in no state any more.
+    pub fn remove(&mut self, place: Place) {
+        let key = self.lane_of(place);
+        let is_tail = self.lanes.get(&key.priority).and_then(|lane| lane.tail(key.parked)) == Some(place.segment);
+        self.live -= 1;
+        self.with(place.segment, |segment| {
+            segment.remove(place.slot.into());
+            if !is_tail && segment.live > 0 && segment.wants_compaction() {
+                segment.compact();
+            }
+        });
+        if !is_tail {
+            self.drop_if_empty(place.segment);
+        }
+    }
+
+    pub fn set_claim(&mut self, place: Place, address: u32) {
+        self.with(place.segment, |segment| segment.set_claim(place.slot.into(), address));
+    }
+
+    pub fn clear_claim(&mut self, place: Place) {
+        self.set_claim(place, NO_CLAIM);
+    }
+
+    /// When the segment of the oldest ready message was opened.
+    pub fn oldest_ready(&self) -> Option<Time> {
+        let of_lane = |lane: &Lane| {
+            let fresh = lane.fresh.first_key_value().map(|(_, index)| self.segment(*index).created_at);
+            let returned = lane.returned.first_key_value().map(|(_, r)| self.segment(r.place.segment).created_at);
+            fresh.into_iter().chain(returned).min()
+        };
+        self.lanes.values().filter_map(of_lane).min()
+    }
+
+    /// Live and never-claimed messages of a segment with ids above `after`, in order.
+    pub fn fresh_in<'a>(&'a self, segment: &'a Segment, after: Id) -> impl Iterator<Item = usize> + 'a {
+        let start = segment.fresh.max(segment.lower_bound(Id(after.0 + 1)));
+        (start..segment.len()).filter(|slot| !segment.is_gone(*slot))
+    }
+
+    /// The segments with never-claimed messages whose ids may lie above `after`.
+    pub fn fresh_segments<'a>(&'a self, lane: &'a Lane, after: Id) -> impl Iterator<Item = (u32, &'a Segment)> + 'a {
+        let from = lane.fresh.range(..=after.0).next_back().map_or(0, |(first, _)| *first);
+        lane.fresh.range(from..).map(|(_, index)| (*index, self.segment(*index)))
+    }
+
+    /// All segments of a lane and kind from the one that may hold `after` on.
+    pub fn segments_from<'a>(
+        &'a self,
+        lane: &'a Lane,
+        parked: bool,
+        after: Id,
+    ) -> impl Iterator<Item = (u32, &'a Segment)> + 'a {
+        let segments = lane.segments(parked);
+        let from = segments.range(..=after.0).next_back().map_or(0, |(first, _)| *first);
+        segments.range(from..).map(|(_, index)| (*index, self.segment(*index)))
+    }
+}
+
+/// For loading.
+impl Messages {
+    /// Adds a whole segment behind the others of its lane.
+    pub fn add_segment(&mut self, segment: Segment) -> u32 {
+        let (key, first) = (segment.lane, segment.first);
+        let fresh = (segment.fresh..segment.len()).filter(|slot| !segment.is_gone(*slot)).count() as u64;
+        self.heap_bytes += segment.heap_bytes();
+        self.live += segment.live as u64;
+        self.ready += fresh;
+        let index = u32::try_from(self.segments.insert(segment)).expect("fewer than 2^32 segments fit in memory");
+        let lane = self.lanes.entry(key.priority).or_default();
+        if let Some(before) = lane.tail(key.parked) {
+            self.segments[before as usize].seal_loaded();
+        }
+        lane.segments_mut(key.parked).insert(first, index);
+        if fresh > 0 {
+            lane.fresh.insert(first, index);
+            lane.fresh_count += fresh;
+        }
+        index
+    }
+
+    /// Adds a segment that was saved. One without a message can only be the last of its lane.
+    pub fn add_loaded_segment(&mut self, segment: Segment) -> Result<(), Corrupt> {
+        let tail = self.lanes.get(&segment.lane.priority).and_then(|lane| lane.tail(segment.lane.parked));
+        if tail.is_some_and(|tail| self.segment(tail).live == 0) {
+            return Err(Corrupt("empty segment"));
+        }
+        self.add_segment(segment);
+        Ok(())
+    }
+
+    /// The place of a live message that has left the line of never-claimed ones.
+    pub fn find(&self, key: LaneKey, id: Id) -> Option<Place> {
+        let lane = self.lanes.get(&key.priority)?;
+        let (_, index) = lane.segments(key.parked).range(..=id.0).next_back()?;
+        let segment = self.segment(*index);
+        let slot = segment.find(id).filter(|slot| *slot < segment.fresh && !segment.is_gone(*slot))?;
+        Some(Place { segment: *index, slot: slot as u16 })
+    }
+
+    /// The last id of the lane so far.
+    pub fn last_id(&self, key: LaneKey) -> Option<Id> {
+        let segment = self.segment(self.lanes.get(&key.priority)?.tail(key.parked)?);
+        Some(segment.id(segment.len().checked_sub(1)?))
+    }
+
+    /// Live messages that are not never-claimed ready ones: each must be in exactly one other state.
+    pub fn not_fresh(&self) -> u64 {
+        self.live - self.lanes.values().map(|lane| lane.fresh_count).sum::<u64>()
+    }
+
+    /// Every segment, by lane and id.
+    pub fn all_segments(&self) -> impl Iterator<Item = &Segment> {
+        self.lanes
+            .values()
+            .flat_map(move |lane| lane.line.values().chain(lane.parked.values()).map(move |index| self.segment(*index)))
+    }
+
+    /// Sums and indexes that must agree with the segments.
+    pub fn check(&self) -> Result<(), String> {
+        let (mut live, mut ready, mut bytes, mut count) = (0, 0, 0, 0);
+        for (priority, lane) in &self.lanes {
+            let mut fresh_count = 0;
+            for (kind, segments) in [(false, &lane.line), (true, &lane.parked)] {
+                let mut last = None;
+                for (first, index) in segments {
+                    let segment = self.segment(*index);
+                    segment.check()?;
+                    let key = LaneKey { priority: *priority, parked: kind };
+                    if segment.lane != key || segment.first != *first || last.is_some_and(|last| last >= segment.id(0))
+                    {
+                        return Err(format!("segment {first} is not where it belongs"));
+                    }
+                    last = Some(segment.id(segment.len() - 1));
+                    let fresh = (segment.fresh..segment.len()).filter(|slot| !segment.is_gone(*slot)).count() as u64;
+                    if (fresh > 0) != lane.fresh.contains_key(first) && !kind {
+                        return Err(format!("segment {first}: {fresh} fresh messages, index says otherwise"));
+                    }
+                    if segment.live == 0 && lane.tail(kind) != Some(*index) {
+                        return Err(format!("segment {first} is empty and still there"));
+                    }
+                    fresh_count += fresh;
+                    live += segment.live as u64;
+                    bytes += segment.heap_bytes();
+                    count += 1;
+                }
+            }
+            if fresh_count != lane.fresh_count {
+                return Err(format!("lane {priority}: fresh_count is wrong"));
+            }
+            ready += lane.ready();
+        }
+        if (live, ready, bytes, count) != (self.live, self.ready, self.heap_bytes, self.segments.len()) {
+            return Err("messages: sums differ from the segments".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! REDRIVE: ERRORED → READY.
+
+use super::replay_operation;
+use crate::codec::{Corrupt, Reader, Writer};
+use crate::operation::{Operation, Timing};
+use crate::{Id, Moment, Queue, Time};
+
+/// Errored messages become ready again, deliveries 0; not those being drained. The output is how many.
+#[derive(Clone, Debug)]
+pub enum Redrive<'a> {
+    /// Every one.
+    All,
+    /// At most so many, by id.
+    Count(usize),
+    /// These.
+    Ids(&'a [Id]),
+}
+
+impl Redrive<'_> {
+    fn redrive(queue: &mut Queue, id: Id) -> bool {
+        let Some(errored) = queue.errors.waiting.remove(&id) else {
+            return false;
+        };
+        errored.release(&mut queue.texts);
+        queue.messages.put_back(errored.place, 0);
+        queue.totals.redriven += 1;
+        true
+    }
+}
+
+impl Operation for Redrive<'_> {
+    type Output = u64;
+    const TAG: u8 = 10;
+
+    fn timing(&self, _: &Queue, _: Time) -> Timing {
+        Timing::Timeless
+    }
+
+    fn apply(&self, queue: &mut Queue) -> u64 {
+        let count = match self {
+            Redrive::Ids(ids) => {
+                return ids.iter().map(|id| u64::from(Self::redrive(queue, *id))).sum();
+            }
+            Redrive::All => usize::MAX,
+            Redrive::Count(count) => *count,
+        };
+        let ids: Vec<Id> = queue.errors.waiting.keys().take(count).copied().collect();
+        ids.into_iter().map(|id| u64::from(Self::redrive(queue, id))).sum()
+    }
+
+    fn changed(output: &u64) -> bool {
+        *output > 0
+    }
+
+    fn encode(&self, out: &mut Writer) {
+        match self {
+            Redrive::All => out.byte(0),
+            Redrive::Count(count) => {
+                out.byte(1);
+                out.number(*count as u64);
+            }
+            Redrive::Ids(ids) => {
+                out.byte(2);
+                out.numbers(ids.iter().map(|id| id.0));
+            }
+        }
+    }
+}
+
+pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
+    let ids: Vec<Id>;
+    let redrive = match reader.byte()? {
+        0 => Redrive::All,
+        1 => Redrive::Count(usize::try_from(reader.number()?).unwrap_or(usize::MAX)),
+        2 => {
+            ids = reader.numbers()?.into_iter().map(Id).collect();
+            Redrive::Ids(&ids)
+        }
+        _ => return Err(Corrupt("unknown kind of redrive")),
+    };
+    replay_operation(&redrive, queue, moment, reader)
+}

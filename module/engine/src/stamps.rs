@@ -1,0 +1,56 @@
+//! The numbers that a queue gives: ids, receipts, tokens.
+
+use crate::numbers::NUMBER_LIMIT;
+use crate::{Id, Receipt, TermStart, Token};
+
+/// The next number of each kind. They only grow; inside a term without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamps {
+    pub next_id: u64,
+    pub next_receipt: u64,
+    pub next_token: u64,
+}
+
+impl Default for Stamps {
+    fn default() -> Stamps {
+        Stamps { next_id: 1, next_receipt: 1, next_token: 1 }
+    }
+}
+
+impl Stamps {
+    /// Goes on from `max(previous + 1 + skip, floor)`.
+    pub fn start_term(&mut self, term: TermStart) {
+        for next in [&mut self.next_id, &mut self.next_receipt, &mut self.next_token] {
+            *next = next.saturating_add(term.skip).max(term.floor);
+        }
+    }
+
+    /// Takes `count` consecutive ids; the first of them.
+    pub fn ids(&mut self, count: usize) -> Id {
+        Id(take(&mut self.next_id, count as u64))
+    }
+
+    pub fn receipt(&mut self) -> Receipt {
+        Receipt(take(&mut self.next_receipt, 1))
+    }
+
+    pub fn token(&mut self) -> Token {
+        Token(take(&mut self.next_token, 1))
+    }
+
+    /// Above every number given.
+    pub fn end(&self) -> u64 {
+        self.next_id.max(self.next_receipt).max(self.next_token)
+    }
+
+    /// Whether `count` more of each would stay below 2^53.
+    pub fn has_room(&self, count: usize) -> bool {
+        self.end().saturating_add(count as u64) < NUMBER_LIMIT
+    }
+}
+
+fn take(next: &mut u64, count: u64) -> u64 {
+    let first = *next;
+    *next += count;
+    first
+}

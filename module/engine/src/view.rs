@@ -1,0 +1,263 @@
+//! Looking at a queue without changing it.
+
+use crate::claims::Kind;
+use crate::messages::{Lane, Place};
+use crate::queue::{Queue, Totals};
+use crate::segment::NO_CLAIM;
+use crate::{Id, Priority, Receipt, Span, Time, Token};
+use std::collections::BTreeMap;
+
+/// The levels and totals of a queue at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Messages that a claim could get.
+    pub ready: u64,
+    /// Messages that become ready later.
+    pub delayed: u64,
+    /// Messages being processed.
+    pub claimed: u64,
+    /// Messages in the error store, those being drained included.
+    pub errors: u64,
+    /// Claims ended and delays due that no step has taken back yet.
+    pub overdue: u64,
+    /// Age of the oldest ready message, to within a second.
+    pub oldest_ready_age: Option<Span>,
+    /// Until the next claim ends or delay is due; zero when overdue.
+    pub next_due_in: Option<Span>,
+    /// Who leads.
+    pub leader: Option<LeaderView>,
+    /// Leaderships begun.
+    pub leader_changes: u64,
+    /// Since creation.
+    pub totals: Totals,
+    /// What the queue takes in memory.
+    pub memory_bytes: u64,
+}
+
+/// The current leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderView {
+    /// Its name.
+    pub candidate: Vec<u8>,
+    /// The fencing token of its leadership.
+    pub token: Token,
+    /// What is left of its lease.
+    pub left: Span,
+}
+
+/// A consumer that holds claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerView {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// How many, over all its connections.
+    pub claims: u64,
+    /// When the first of them ends.
+    pub nearest_deadline: Time,
+}
+
+/// Which messages to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeekState {
+    /// READY
+    Ready,
+    /// DELAYED
+    Delayed,
+    /// CLAIMED
+    Claimed,
+    /// ERRORED
+    Errors,
+}
+
+/// One message, with what is known of it in its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peeked<'a> {
+    /// Names it.
+    pub id: Id,
+    /// As pushed.
+    pub payload: &'a [u8],
+    /// How often it has been claimed.
+    pub deliveries: u32,
+    /// As pushed.
+    pub priority: Priority,
+    /// Delayed: when it becomes ready.
+    pub due_at: Option<Time>,
+    /// Claimed, or being drained: the receipt.
+    pub receipt: Option<Receipt>,
+    /// Claimed: by whom. Errored: who failed it.
+    pub consumer: Option<&'a [u8]>,
+    /// Claimed, or being drained: until when.
+    pub lease_ends_at: Option<Time>,
+    /// Errored: why.
+    pub reason: Option<&'a [u8]>,
+    /// Errored: since when.
+    pub failed_at: Option<Time>,
+}
+
+impl Queue {
+    /// Who leads at `now`. The caller knows whether a term is pending, which ends every leadership.
+    pub fn leader(&self, now: Time) -> Option<LeaderView> {
+        let now = now.max(self.now);
+        let leader = self.leadership.at(now)?;
+        let (candidate, token) = (leader.candidate.clone(), leader.token);
+        Some(LeaderView { candidate, token, left: leader.deadline.since(now) })
+    }
+
+    /// When the lease of the current leadership ends, or has ended.
+    pub fn leader_ends_at(&self) -> Option<Time> {
+        self.leadership.current.as_ref().map(|leader| leader.deadline)
+    }
+
+    /// The next number expected from a producer; 0 if it is unknown.
+    pub fn next_sequence(&self, producer: &[u8]) -> u64 {
+        self.producers.get(producer).map_or(0, |producer| producer.next)
+    }
+
+    /// The queue at a glance. The work is bounded by the lanes and by what is overdue.
+    pub fn info(&self, now: Time) -> Info {
+        let now = now.max(self.now);
+        let (claimed, _) = self.claims.counts();
+        Info {
+            ready: self.messages.ready(),
+            delayed: self.delays.len(),
+            claimed,
+            errors: self.errors.len(),
+            overdue: self.claims.ended(now) + self.delays.due(now),
+            oldest_ready_age: self.messages.oldest_ready().map(|opened| now.since(opened)),
+            next_due_in: self.next_due().map(|due| due.since(now)),
+            leader: self.leader(now),
+            leader_changes: self.leadership.changes,
+            totals: self.totals,
+            memory_bytes: self.memory_bytes(),
+        }
+    }
+
+    /// Consumers that hold claims of messages, by name, at most `count`.
+    pub fn consumers(&self, count: usize) -> Vec<ConsumerView> {
+        let mut by_name: BTreeMap<&[u8], (u64, Time)> = BTreeMap::new();
+        for (_, owner) in self.owners.sorted(&self.texts) {
+            for (_, claim) in self.claims.chain(&owner.chain).filter(|(_, claim)| claim.kind == Kind::Message) {
+                let (claims, nearest) = by_name.entry(self.texts.get(owner.consumer)).or_insert((0, claim.deadline));
+                *claims += 1;
+                *nearest = claim.deadline.min(*nearest);
+            }
+        }
+        let view = |(name, (claims, nearest_deadline)): (&[u8], (u64, Time))| ConsumerView {
+            name: name.to_vec(),
+            claims,
+            nearest_deadline,
+        };
+        by_name.into_iter().take(count).map(view).collect()
+    }
+
+    /// Messages of one state with ids above `after`, by id, at most `count`.
+    pub fn peek(&self, state: PeekState, after: Option<Id>, count: usize) -> Vec<Peeked<'_>> {
+        match state {
+            PeekState::Ready => self.peek_lanes(count, |lane| self.ready_of(lane, after, count)),
+            PeekState::Claimed => self.peek_lanes(count, |lane| self.claimed_of(lane, after, count)),
+            PeekState::Delayed => {
+                let delayed = self.delays.after(after).take(count);
+                let view = |(_, delayed): (Id, &crate::delays::Delayed)| Peeked {
+                    due_at: Some(delayed.due_at),
+                    ..self.peeked(delayed.place, delayed.deliveries)
+                };
+                delayed.map(view).collect()
+            }
+            PeekState::Errors => {
+                self.errors.after(after).take(count).map(|(_, errored)| self.errored(errored)).collect()
+            }
+        }
+    }
+
+    /// The smallest ids over all priorities.
+    fn peek_lanes<'a>(&'a self, count: usize, of_lane: impl Fn(&'a Lane) -> Vec<Peeked<'a>>) -> Vec<Peeked<'a>> {
+        let mut all: Vec<Peeked<'a>> = self.messages.lanes.values().flat_map(of_lane).collect();
+        all.sort_by_key(|peeked| peeked.id);
+        all.truncate(count);
+        all
+    }
+
+    fn ready_of<'a>(&'a self, lane: &'a Lane, after: Option<Id>, count: usize) -> Vec<Peeked<'a>> {
+        let after = after.unwrap_or(Id(0));
+        let fresh = self.messages.fresh_segments(lane, after).flat_map(|(index, segment)| {
+            self.messages.fresh_in(segment, after).map(move |slot| Place { segment: index, slot: slot as u16 })
+        });
+        let returned = lane.returned.range(Id(after.0.saturating_add(1))..).take(count);
+        let returned = returned.map(|(_, returned)| self.peeked(returned.place, returned.deliveries));
+        fresh.take(count).map(|place| self.peeked(place, 0)).chain(returned).collect()
+    }
+
+    fn claimed_of<'a>(&'a self, lane: &'a Lane, after: Option<Id>, count: usize) -> Vec<Peeked<'a>> {
+        let after = after.unwrap_or(Id(0));
+        let of_kind = |parked: bool| {
+            let segments = self.messages.segments_from(lane, parked, after).filter(|(_, segment)| segment.claimed > 0);
+            let addresses = segments.flat_map(move |(_, segment)| {
+                let slots = segment.lower_bound(Id(after.0 + 1))..segment.len();
+                slots.map(|slot| segment.claim_of(slot)).filter(|address| *address != NO_CLAIM)
+            });
+            let claims = addresses.map(|address| self.claims.at(address));
+            claims.filter(|(_, claim)| claim.kind == Kind::Message).take(count).map(|(receipt, claim)| Peeked {
+                receipt: Some(receipt),
+                consumer: Some(self.texts.get(self.owners.get(claim.owner).consumer)),
+                lease_ends_at: Some(claim.deadline),
+                ..self.peeked(claim.place, claim.deliveries)
+            })
+        };
+        of_kind(false).chain(of_kind(true)).collect()
+    }
+
+    fn errored<'a>(&'a self, errored: &crate::errors::Errored) -> Peeked<'a> {
+        let segment = self.messages.segment(errored.place.segment);
+        let drain = match segment.claim_of(errored.place.slot.into()) {
+            NO_CLAIM => None,
+            address => Some(self.claims.at(address)),
+        };
+        Peeked {
+            receipt: drain.map(|(receipt, _)| receipt),
+            lease_ends_at: drain.map(|(_, claim)| claim.deadline),
+            consumer: Some(self.texts.get(errored.consumer)),
+            reason: Some(self.texts.get(errored.reason)),
+            failed_at: Some(errored.failed_at),
+            ..self.peeked(errored.place, errored.deliveries)
+        }
+    }
+
+    fn peeked(&self, place: Place, deliveries: u32) -> Peeked<'_> {
+        Peeked {
+            id: self.messages.id(place),
+            payload: self.messages.payload(place),
+            deliveries,
+            priority: self.messages.lane_of(place).priority,
+            due_at: None,
+            receipt: None,
+            consumer: None,
+            lease_ends_at: None,
+            reason: None,
+            failed_at: None,
+        }
+    }
+
+    /// What the queue takes in memory: segments and claims are measured, the entries of ordered tables counted with the
+    /// share of a node that an entry has (about 4/3 of its size when nodes are three quarters full).
+    pub fn memory_bytes(&self) -> u64 {
+        let entries = |count: u64, bytes: usize| count * (bytes as u64) * 4 / 3;
+        let returned: u64 = self.messages.lanes.values().map(|lane| lane.returned.len() as u64).sum();
+        let tables = entries(returned, size_of::<(Id, crate::messages::Returned)>())
+            + entries(self.delays.len(), size_of::<(Id, crate::delays::Delayed)>() + size_of::<(Time, Id)>())
+            + entries(self.errors.len(), size_of::<(Id, crate::errors::Errored)>());
+        let parts = self.messages.heap_bytes()
+            + self.claims.heap_bytes()
+            + self.texts.heap_bytes()
+            + self.producers.heap_bytes()
+            + self.owners.len() * size_of::<crate::owners::Owner>() * 2;
+        size_of::<Queue>() as u64 + parts as u64 + tables
+    }
+
+    /// About how many allocations a queue consists of: what freeing it costs.
+    pub fn free_effort(&self) -> usize {
+        let tables = self.delays.len() + self.errors.len() + self.producers.len() as u64;
+        self.messages.segment_count() * 4
+            + self.claims.block_count()
+            + usize::try_from(tables / 6).unwrap_or(usize::MAX)
+    }
+}
