@@ -1,6 +1,6 @@
 //! The current claims, by receipt.
 //!
-//! Receipts are given one after the other, so claims lie in blocks of 128 consecutive receipts: finding one is a look-up
+//! Receipts are given one after the other, so claims lie in blocks of 64 consecutive receipts: finding one is a look-up
 //! of its block, and a claim costs no allocation, no hash and no entry of its own in the order of deadlines. That order
 //! is kept by block: each has a lower bound of its deadlines, made exact when it is reached.
 
@@ -10,7 +10,7 @@ use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Receipts in one block; the cost of looking for the next deadline in it.
-const BLOCK: u64 = 128;
+const BLOCK: u64 = 64;
 
 /// No claim: the end of an owner's list.
 const NONE: u32 = u32::MAX;
@@ -150,7 +150,7 @@ impl Claims {
             self.free_if_empty(last);
         }
         let block = Block { number, bound: None, live: 0, claims: Vec::new() };
-        let index = self.blocks.insert(block) as u32; // 2^25 blocks are 128 GiB
+        let index = self.blocks.insert(block) as u32; // 2^26 blocks are 128 GiB
         self.by_number.insert(number, index);
         index
     }

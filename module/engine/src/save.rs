@@ -39,9 +39,11 @@ const TEXT_LIMIT: usize = 1024;
 impl Queue {
     /// Gives the chunks one after the other. Each is about 16 KiB at most, or as large as one payload needs.
     pub fn encode(&self, emit: &mut dyn FnMut(&[u8])) {
+        let mut entries = 0;
         self.encode_head(emit);
         for segment in self.messages.all_segments().filter(|segment| segment.len() > 0) {
             encode_segment(segment, emit);
+            entries += 1;
         }
         let place = |out: &mut Writer, place: Place| {
             let lane = self.messages.lane_of(place);
@@ -50,24 +52,24 @@ impl Queue {
             out.number(self.messages.id(place).0);
         };
         let returned = self.messages.lanes.values().flat_map(|lane| lane.returned.values());
-        table(RETURNED, returned, emit, |out, returned| {
+        entries += table(RETURNED, returned, emit, |out, returned| {
             place(out, returned.place);
             out.number(returned.deliveries.into());
         });
-        table(DELAYED, self.delays.after(None), emit, |out, (_, delayed)| {
+        entries += table(DELAYED, self.delays.after(None), emit, |out, (_, delayed)| {
             place(out, delayed.place);
             out.number(delayed.due_at.0);
             out.number(delayed.deliveries.into());
         });
-        table(ERRORED, self.errors.after(None), emit, |out, (_, errored)| {
+        entries += table(ERRORED, self.errors.after(None), emit, |out, (_, errored)| {
             place(out, errored.place);
             out.number(errored.deliveries.into());
             out.number(errored.failed_at.0);
             out.text(self.texts.get(errored.consumer));
             out.text(self.texts.get(errored.reason));
         });
-        self.encode_claims(emit, place);
-        table(PRODUCER, self.producers.iter(), emit, |out, (name, producer)| {
+        entries += self.encode_claims(emit, place);
+        entries += table(PRODUCER, self.producers.iter(), emit, |out, (name, producer)| {
             out.text(name);
             out.number(producer.next);
             out.number(producer.last_first);
@@ -75,7 +77,10 @@ impl Queue {
             out.byte(producer.fenced.into());
             out.number(producer.advanced);
         });
-        emit(&[END]);
+        let mut end = Writer::default();
+        end.byte(END);
+        end.number(entries);
+        emit(end.as_bytes());
     }
 
     fn encode_head(&self, emit: &mut dyn FnMut(&[u8])) {
@@ -101,39 +106,42 @@ impl Queue {
         emit(out.as_bytes());
     }
 
-    fn encode_claims(&self, emit: &mut dyn FnMut(&[u8]), place: impl Fn(&mut Writer, Place)) {
+    fn encode_claims(&self, emit: &mut dyn FnMut(&[u8]), place: impl Fn(&mut Writer, Place)) -> u64 {
         let owners = self.owners.sorted(&self.texts);
-        table(OWNERS, owners.iter(), emit, |out, (_, owner)| {
+        let named = table(OWNERS, owners.iter(), emit, |out, (_, owner)| {
             out.optional(owner.session.map(|session| session.0));
             out.text(self.texts.get(owner.consumer));
         });
         let mut ordinals: Vec<(u32, u64)> =
             owners.iter().zip(0..).map(|((index, _), ordinal)| (*index, ordinal)).collect();
         ordinals.sort_unstable();
-        table(CLAIMS, self.claims.iter(), emit, |out, (receipt, claim)| {
-            out.number(receipt.0);
-            place(out, claim.place);
-            out.byte(match claim.kind {
-                Kind::Message => 0,
-                Kind::Error => 1,
-            });
-            out.number(claim.deadline.0);
-            out.number(claim.deliveries.into());
-            let at = ordinals.binary_search_by_key(&claim.owner, |(index, _)| *index);
-            out.number(ordinals[at.expect("every claim's owner is in the table of owners")].1);
-        });
+        named
+            + table(CLAIMS, self.claims.iter(), emit, |out, (receipt, claim)| {
+                out.number(receipt.0);
+                place(out, claim.place);
+                out.byte(match claim.kind {
+                    Kind::Message => 0,
+                    Kind::Error => 1,
+                });
+                out.number(claim.deadline.0);
+                out.number(claim.deliveries.into());
+                let at = ordinals.binary_search_by_key(&claim.owner, |(index, _)| *index);
+                out.number(ordinals[at.expect("every claim's owner is in the table of owners")].1);
+            })
     }
 }
 
-/// Entries of one kind, in chunks.
+/// Entries of one kind, in chunks; how many there were.
 fn table<T>(
     kind: u8,
     entries: impl Iterator<Item = T>,
     emit: &mut dyn FnMut(&[u8]),
     mut write: impl FnMut(&mut Writer, T),
-) {
+) -> u64 {
     let mut out = Writer::default();
+    let mut count = 0;
     for entry in entries {
+        count += 1;
         if out.len() == 0 {
             out.byte(kind);
         }
@@ -146,6 +154,7 @@ fn table<T>(
     if out.len() > 0 {
         emit(out.as_bytes());
     }
+    count
 }
 
 /// The slots with their ids; of the messages that are gone nothing else.
@@ -180,6 +189,8 @@ pub struct Decoder {
     queue: Option<Queue>,
     /// The kind of the last chunk: they only rise.
     kind: u8,
+    /// Segments and entries of tables so far; the end says how many there must be.
+    entries: u64,
     owners: Vec<(Option<SessionId>, Vec<u8>)>,
     /// Messages found in a state of their own.
     referenced: BTreeSet<(u32, u16)>,
@@ -202,10 +213,16 @@ impl Decoder {
             self.queue = Some(decode_head(&mut reader)?);
             return reader.end();
         }
+        if kind == END {
+            let complete = reader.number()? == self.entries;
+            return if complete { reader.end() } else { Err(Corrupt("entries are missing")) };
+        }
         if kind == SEGMENT {
+            self.entries += 1;
             return self.decode_segment(&mut reader);
         }
         while !reader.is_empty() {
+            self.entries += 1;
             match kind {
                 RETURNED => self.decode_returned(&mut reader)?,
                 DELAYED => self.decode_delayed(&mut reader)?,
@@ -234,6 +251,7 @@ impl Decoder {
         if queue.errors.draining.len() as u64 != queue.claims.counts().1 {
             return Err(Corrupt("drain claims do not match the errors"));
         }
+        queue.check_books()?;
         queue.check_numbers()?;
         Ok(queue)
     }

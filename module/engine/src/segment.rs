@@ -1,4 +1,4 @@
-//! A segment: up to 2,048 messages of one lane, packed one behind the other. No message has an allocation of its own.
+//! A segment: up to 512 messages of one lane, packed one behind the other. No message has an allocation of its own.
 
 use crate::messages::LaneKey;
 use crate::{Id, Time};
@@ -7,8 +7,9 @@ use std::ops::Range;
 /// Payload bytes in one segment: a size class of the common allocators, so that a full one wastes nothing.
 pub(crate) const SEGMENT_BYTES: usize = 16 * 1024;
 
-/// Messages in one segment; bounds the work of one compaction and the bytes that one message can keep alive.
-pub(crate) const SEGMENT_SLOTS: usize = 2048;
+/// Messages in one segment; bounds the work of one compaction, and the bytes (about 3 KiB) that one message which stays
+/// long keeps alive beside its own.
+pub(crate) const SEGMENT_SLOTS: usize = 512;
 
 /// A payload above this has a segment of its own, exactly as large as it is: at most a quarter of a packed one is lost.
 pub(crate) const LARGE_PAYLOAD: usize = SEGMENT_BYTES / 4;

@@ -1,6 +1,6 @@
 //! Every way of changing a queue, one file each: its arguments, when it is refused, what it does, how it is recorded.
 //!
-//! To add one: a file here, a line in [`apply_encoded`], a row in the model test.
+//! To add one: a file here, a line in `apply_encoded`, a row in the model test.
 
 mod ack;
 mod claim;
