@@ -25,6 +25,7 @@ mod delays;
 mod errors;
 mod invariants;
 mod leader;
+mod load;
 mod messages;
 mod numbers;
 mod operation;
@@ -40,11 +41,12 @@ mod texts;
 mod view;
 
 pub use codec::{Corrupt, Writer};
+pub use load::Decoder;
 pub use numbers::{
     Id, Moment, NUMBER_LIMIT, NUMBERS_PER_MS, Priority, Receipt, SessionId, Span, TermStart, Time, Token,
 };
 pub use operation::{Executed, Operation, Record, Refusal, Timing, Verdict, apply_record};
 pub use queue::{DUE_PER_STEP, MAX_DELIVERIES_REASON, Queue, REPLY_BYTES, Totals};
-pub use save::Decoder;
+
 pub use settings::{Setting, Settings};
 pub use view::{ConsumerView, Info, LeaderView, PeekState, Peeked};
