@@ -145,6 +145,21 @@ fn ended_claims_come_back_in_the_order_of_their_deadlines() {
 }
 
 #[test]
+fn claims_and_delays_come_back_in_one_order_of_due_times() {
+    for (lease, delay, claimed_left, delayed_left) in [(300, 200, 200, 0), (200, 300, 0, 200)] {
+        let mut bench = Bench::new();
+        let payloads: Vec<&[u8]> = vec![b"x"; 600];
+        bench.push(&payloads);
+        bench.claim(600, lease);
+        bench.run(&Push { delay: Some(Span(delay)), ..plain(&payloads) });
+        bench.now += 300;
+        bench.run(&Settle);
+        let info = bench.queue.info(Time(bench.now));
+        assert_eq!((info.claimed, info.delayed), (claimed_left, delayed_left));
+    }
+}
+
+#[test]
 fn a_closed_session_ends_its_claims_and_its_leadership_and_nothing_else() {
     let mut bench = Bench::new();
     bench.push(&[b"a", b"b", b"c"]);
