@@ -1,0 +1,122 @@
+//! One connection to the server that serves the queue: opened, asked, found dead, opened again.
+//!
+//! A connection is the unit of a *session*: what was claimed or led with SESSION ends with it. A blocked
+//! command blocks the whole connection. So each purpose has a connection of its own, and nothing here
+//! reconnects behind the caller's back: the caller must know that its session is over.
+
+mod backoff;
+mod endpoint;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+
+pub use self::backoff::Backoff;
+pub use self::endpoint::Endpoint;
+use crate::error::{Error, Result};
+
+/// How long a command may take beyond the time for which it may block. A server that is silent for longer is
+/// taken for gone, also when the connection looks open.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long establishing a connection may take, greetings included.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An open connection. Clones share it; it closes when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    inner: MultiplexedConnection,
+    endpoint: Arc<Endpoint>,
+}
+
+impl Connection {
+    /// Opens a connection to the server that `endpoint` names at this moment; one attempt.
+    pub async fn open(endpoint: &Arc<Endpoint>) -> Result<Self> {
+        let info = endpoint.resolve().await?;
+        Ok(Self { inner: connect(info).await?, endpoint: Arc::clone(endpoint) })
+    }
+
+    /// Opens a connection, trying for ever while the server cannot be reached; the waits grow and are
+    /// jittered. Errors: only those that no patience can cure (a wrong address, a refused password).
+    pub async fn open_patiently(endpoint: &Arc<Endpoint>, purpose: &str) -> Result<Self> {
+        let mut backoff = Backoff::new();
+        loop {
+            match Self::open(endpoint).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) if error.is_passing() => {
+                    let wait = backoff.next_wait();
+                    tracing::warn!(purpose, %error, ?wait, "cannot connect, trying again");
+                    tokio::time::sleep(wait).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends one command and waits for its answer, `block` (the time for which the command may block)
+    /// plus five seconds. Errors: what the server answered; `Unanswered`; `Lost`.
+    pub async fn ask(&self, command: &Cmd, block: Duration) -> Result<Value> {
+        let mut inner = self.inner.clone();
+        let limit = block.saturating_add(PATIENCE);
+        match tokio::time::timeout(limit, command.query_async(&mut inner)).await {
+            Ok(answer) => answer.map_err(|error| self.sorted(error)),
+            Err(_) => Err(Error::Unanswered(limit)),
+        }
+    }
+
+    /// Sends one command that may block for ever, and waits as long. A server that vanishes silently is
+    /// noticed by TCP keepalive only.
+    pub async fn ask_without_limit(&self, command: &Cmd) -> Result<Value> {
+        let mut inner = self.inner.clone();
+        command.query_async(&mut inner).await.map_err(|error| self.sorted(error))
+    }
+
+    /// Sends several commands in one go and waits for all the answers; one refused command does not
+    /// hide the answers of the others.
+    pub async fn ask_all(&self, commands: &mut Pipeline) -> Result<Vec<Result<Value>>> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut inner = self.inner.clone();
+        let answers = commands.ignore_errors().query_async::<Vec<redis::RedisResult<Value>>>(&mut inner);
+        match tokio::time::timeout(PATIENCE, answers).await {
+            Ok(answers) => Ok(answers?.into_iter().map(|answer| answer.map_err(|error| self.sorted(error))).collect()),
+            Err(_) => Err(Error::Unanswered(PATIENCE)),
+        }
+    }
+
+    /// The error as a value of ours; a redirection is also told to the endpoint.
+    fn sorted(&self, error: RedisError) -> Error {
+        if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
+            self.endpoint.redirected();
+        }
+        Error::from(error)
+    }
+
+    /// Whether the server still answers on this connection.
+    pub async fn ping(&self) -> Result<()> {
+        self.ask(&redis::cmd("PING"), Duration::ZERO).await.map(drop)
+    }
+
+    /// The server's number for this connection (CLIENT ID).
+    pub async fn id(&self) -> Result<i64> {
+        match self.ask(redis::cmd("CLIENT").arg("ID"), Duration::ZERO).await? {
+            Value::Int(id) => Ok(id),
+            other => Err(Error::Unexpected(format!("CLIENT ID: {other:?}"))),
+        }
+    }
+}
+
+/// Connects and greets. The crate's own response timeout stays off, because blocking commands must be able to
+/// wait; every command has its limit in [`Connection::ask`].
+async fn connect(info: redis::ConnectionInfo) -> Result<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_PATIENCE)).set_response_timeout(None);
+    let client = redis::Client::open(info)?;
+    // The greeting (AUTH, SELECT …) is not covered by the crate's timeouts.
+    match tokio::time::timeout(CONNECT_PATIENCE, client.get_multiplexed_async_connection_with_config(&config)).await {
+        Ok(connection) => Ok(connection?),
+        Err(_) => Err(Error::Unanswered(CONNECT_PATIENCE)),
+    }
+}

@@ -1,0 +1,161 @@
+//! What can go wrong between a program and its queue, one variant per situation that a caller can act on.
+
+use std::time::Duration;
+
+/// A command that did not do what it was asked, or an answer that never came.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The token is not (or no longer) the one whose holder may push. Nothing was changed.
+    #[error("fenced: {0}")]
+    Fenced(String),
+    /// The pushed numbers are not the ones that the producer has to push next. Nothing was changed.
+    #[error("out of order: the queue expects number {expected}")]
+    OutOfOrder {
+        /// The number that the queue expects next from this producer.
+        expected: u64,
+    },
+    /// The push would pass the queue's max-length. Nothing was changed.
+    #[error("the queue is full: {0}")]
+    QueueFull(String),
+    /// An internal fault struck this queue; it is refused until DEL or RESTORE.
+    #[error("the queue is broken: {0}")]
+    Broken(String),
+    /// The key holds something that is not a queue.
+    #[error("not a queue: {0}")]
+    WrongType(String),
+    /// The server does not know the MQ commands.
+    #[error(
+        "the server does not know {command}: the MQ module is not loaded; \
+         start it with: redis-server --loadmodule libmq.so"
+    )]
+    ModuleMissing {
+        /// The command that the server did not know.
+        command: String,
+    },
+    /// The server refused for the time being (out of memory, a script runs, too few replicas …): the
+    /// same command may be accepted later. Nothing was changed.
+    #[error("refused for now: {code} {detail}")]
+    Busy {
+        /// The first word of the server's answer.
+        code: String,
+        /// The rest of it.
+        detail: String,
+    },
+    /// The server refused, and will go on refusing.
+    #[error("refused: {code} {detail}")]
+    Refused {
+        /// The first word of the server's answer.
+        code: String,
+        /// The rest of it.
+        detail: String,
+    },
+    /// The connection is gone, or leads to a server that no longer serves this queue: open another. It is
+    /// unknown whether the command was carried out.
+    #[error("connection lost: {0}")]
+    Lost(String),
+    /// No answer in time. It is unknown whether the command was carried out.
+    #[error("no answer within {0:?}")]
+    Unanswered(Duration),
+    /// The address of the server, or what it names, cannot be used.
+    #[error("{0}")]
+    Address(String),
+    /// An answer of a shape that the command reference does not know.
+    #[error("unexpected answer: {0}")]
+    Unexpected(String),
+}
+
+/// What every command of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether the connection on which this came has to be replaced by a new one.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Unanswered(_))
+    }
+
+    /// Whether the same request may succeed later on: the connection is lost, or the server is busy.
+    pub fn is_passing(&self) -> bool {
+        self.is_lost() || matches!(self, Self::Busy { .. } | Self::QueueFull(_))
+    }
+
+    /// Sorts an answer of the server by its first word (`code`); `detail` is what follows it.
+    pub fn from_answer(code: &str, detail: &str) -> Self {
+        let text = detail.to_owned();
+        match code {
+            "FENCED" => Self::Fenced(text),
+            "OUTOFORDER" => match expected_number(detail) {
+                Some(expected) => Self::OutOfOrder { expected },
+                None => Self::Unexpected(format!("OUTOFORDER {detail}")),
+            },
+            "QUEUEFULL" => Self::QueueFull(text),
+            "BROKEN" => Self::Broken(text),
+            "WRONGTYPE" => Self::WrongType(text),
+            "ERR" if detail.starts_with("unknown command") && detail.to_ascii_uppercase().contains("MQ.") => {
+                let command = detail.split(['\'', '`', '"']).nth(1).unwrap_or("MQ.*");
+                Self::ModuleMissing { command: command.to_owned() }
+            }
+            // The node no longer serves the key, or not as a primary: find the one that does.
+            "MOVED" | "ASK" | "READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "UNBLOCKED" | "LOADING" => {
+                Self::Lost(format!("{code} {detail}"))
+            }
+            "OOM" | "BUSY" | "MISCONF" | "NOREPLICAS" | "TRYAGAIN" => {
+                Self::Busy { code: code.to_owned(), detail: text }
+            }
+            _ => Self::Refused { code: code.to_owned(), detail: text },
+        }
+    }
+}
+
+impl From<redis::RedisError> for Error {
+    fn from(error: redis::RedisError) -> Self {
+        use redis::ErrorKind;
+        match error.kind() {
+            ErrorKind::Server(_) | ErrorKind::Extension => match (error.code(), error.detail()) {
+                (Some(code), detail) => Self::from_answer(code, detail.unwrap_or_default()),
+                (None, _) => Self::Unexpected(error.to_string()),
+            },
+            ErrorKind::InvalidClientConfig => Self::Address(error.to_string()),
+            ErrorKind::AuthenticationFailed => Self::Refused { code: "AUTH".to_owned(), detail: error.to_string() },
+            ErrorKind::UnexpectedReturnType => Self::Unexpected(error.to_string()),
+            _ => Self::Lost(error.to_string()),
+        }
+    }
+}
+
+/// The expected number that an OUTOFORDER answer names: the first integer after the word "expected", or the
+/// first one at all.
+fn expected_number(detail: &str) -> Option<u64> {
+    let tail = detail.find("expect").map_or(detail, |at| &detail[at..]);
+    tail.split(|c: char| !c.is_ascii_digit()).find(|word| !word.is_empty())?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_out_of_order_answer_names_the_expected_number() {
+        for detail in ["expected 17", "got 20, expected number 17 from 'p3'", "17"] {
+            let error = Error::from_answer("OUTOFORDER", detail);
+            assert!(matches!(error, Error::OutOfOrder { expected: 17 }), "{detail}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_is_told_from_other_mistakes() {
+        let missing = Error::from_answer("ERR", "unknown command 'MQ.CLAIM', with args beginning with: 'q'");
+        assert!(missing.to_string().contains("redis-server --loadmodule libmq.so"), "{missing}");
+        assert!(matches!(missing, Error::ModuleMissing { command } if command == "MQ.CLAIM"));
+        let mistake = Error::from_answer("ERR", "unknown option 'FOO'");
+        assert!(matches!(mistake, Error::Refused { .. }));
+    }
+
+    #[test]
+    fn a_redirection_asks_for_another_connection_and_a_full_server_for_patience() {
+        assert!(Error::from_answer("MOVED", "3999 127.0.0.1:6381").is_lost());
+        assert!(Error::from_answer("READONLY", "You can't write").is_lost());
+        let full = Error::from_answer("OOM", "command not allowed");
+        assert!(full.is_passing() && !full.is_lost());
+        assert!(!Error::from_answer("FENCED", "token 3").is_passing());
+    }
+}

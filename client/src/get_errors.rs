@@ -1,0 +1,189 @@
+//! `client getErrors`: takes all failed messages out of Redis and prints them.
+//!
+//! Messages are claimed from the error store, printed, flushed, and only then acknowledged. Whatever ends the program
+//! in between, a kill, a closed pipe, a cut connection, the messages go back to the store: none is lost, and some may
+//! be printed again by the next run. What lies unread in a pipe is not yet printed, so a reader that closes it gets
+//! its last lines again; what a reader has taken is its own affair.
+
+use std::io::{self, BufWriter, Write};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::error::Result;
+use crate::queue::{Bond, Drain, ErroredMessage, Queue, Receipt};
+
+/// Messages per round: claimed, printed, flushed and acknowledged together.
+const CHUNK: usize = 1_000;
+
+/// How long a reader is waited for at the end of a round.
+#[cfg(target_os = "linux")]
+const READING: Duration = Duration::from_secs(1);
+
+/// How a message is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// The payload as it is, and a newline.
+    #[default]
+    Text,
+    /// One JSON object per line, with all fields; a payload that is not UTF-8 as `payload_hex`.
+    Json,
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The error store is empty; so many messages were taken.
+    Drained(u64),
+    /// Nobody reads the output any more; what may not have been read is back in the store.
+    Unread,
+}
+
+/// Drains the error store of `queue` to standard output, claiming each round for `lease` and for as long as the
+/// connection lasts; a slow reader keeps its claims.
+pub async fn print_errors(queue: &Queue, lease: Duration, format: Format) -> Result<End> {
+    let mut drained = 0;
+    let drain = Drain { count: Some(CHUNK), lease: Some((lease, Bond::Session)) };
+    loop {
+        let messages = queue.drain_errors(&drain).await?;
+        if messages.is_empty() {
+            return Ok(End::Drained(drained));
+        }
+        let receipts: Vec<Receipt> = messages.iter().map(|message| message.receipt).collect();
+        if let Err(error) = print_while_extending(queue, lease, &receipts, render(&messages, format)).await? {
+            let n = queue.release(&receipts).await?;
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                tracing::debug!(n, "nobody reads on, released");
+                return Ok(End::Unread);
+            }
+            return Err(crate::Error::Lost(format!("standard output: {error}; {n} messages were put back")));
+        }
+        let acked = queue.ack(&receipts).await?;
+        if acked < receipts.len() as u64 {
+            tracing::warn!(
+                count = receipts.len() as u64 - acked,
+                "messages were printed too slowly; their claims had ended, and they will be printed again"
+            );
+        }
+        drained += acked;
+    }
+}
+
+/// Prints in a thread of its own, because a reader may take its time, and extends the claims meanwhile.
+async fn print_while_extending(
+    queue: &Queue,
+    lease: Duration,
+    receipts: &[Receipt],
+    text: Vec<u8>,
+) -> Result<io::Result<()>> {
+    let printing = tokio::task::spawn_blocking(move || print(&text));
+    tokio::pin!(printing);
+    loop {
+        tokio::select! {
+            printed = &mut printing => return Ok(printed.unwrap_or_else(|error| Err(io::Error::other(error)))),
+            () = tokio::time::sleep(lease / 3) => {
+                queue.extend(lease, receipts).await?;
+            }
+        }
+    }
+}
+
+fn print(text: &[u8]) -> io::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    out.write_all(text)?;
+    out.flush()?;
+    until_read(out.get_ref())
+}
+
+/// Waits until a pipe is empty, but no longer than a second: a reader may want to see the end of this program first.
+/// Anything but a pipe is taken for read. Errors: `BrokenPipe` when the reader is gone.
+#[cfg(target_os = "linux")]
+fn until_read(out: impl std::os::fd::AsFd) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    use std::time::Instant;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+    let file = std::fs::File::from(out.as_fd().try_clone_to_owned()?);
+    if !file.metadata()?.file_type().is_fifo() {
+        return Ok(());
+    }
+    let deadline = Instant::now() + READING;
+    while rustix::io::ioctl_fionread(&out)? > 0 && Instant::now() < deadline {
+        // No event is asked for: what comes unasked is that the reading end was closed.
+        let mut ends = [PollFd::new(&out, PollFlags::empty())];
+        if poll(&mut ends, Some(&LOOK))? > 0 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn until_read<T>(_out: T) -> io::Result<()> {
+    Ok(())
+}
+
+fn render(messages: &[ErroredMessage], format: Format) -> Vec<u8> {
+    let mut text = Vec::new();
+    for message in messages {
+        match format {
+            Format::Text => text.extend_from_slice(&message.payload),
+            Format::Json => text.extend_from_slice(object(message).to_string().as_bytes()),
+        }
+        text.push(b'\n');
+    }
+    text
+}
+
+fn object(message: &ErroredMessage) -> serde_json::Value {
+    let (name, payload) = match std::str::from_utf8(&message.payload) {
+        Ok(text) => ("payload", text.to_owned()),
+        Err(_) => ("payload_hex", message.payload.iter().map(|byte| format!("{byte:02x}")).collect()),
+    };
+    json!({
+        "id": message.id.0,
+        name: payload,
+        "deliveries": message.deliveries,
+        "reason": String::from_utf8_lossy(&message.reason),
+        "consumer": String::from_utf8_lossy(&message.consumer),
+        "failed_at_ms": message.failed_at_ms,
+        "receipt": message.receipt.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Id;
+
+    fn errored(payload: &[u8]) -> ErroredMessage {
+        ErroredMessage {
+            receipt: Receipt(9),
+            id: Id(5),
+            deliveries: 2,
+            payload: payload.to_vec(),
+            reason: b"why".to_vec(),
+            consumer: b"peer:1".to_vec(),
+            failed_at_ms: 1_700_000_000_000,
+        }
+    }
+
+    #[test]
+    fn text_is_the_payload_and_a_newline() {
+        assert_eq!(render(&[errored(b"17"), errored(b"\xff")], Format::Text), b"17\n\xff\n");
+    }
+
+    #[test]
+    fn json_is_one_object_per_line_with_all_fields() {
+        let text = String::from_utf8(render(&[errored(b"17\n"), errored(b"\xff\x00")], Format::Json)).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(
+            lines[0],
+            json!({"id": 5, "payload": "17\n", "deliveries": 2, "reason": "why", "consumer": "peer:1",
+                   "failed_at_ms": 1_700_000_000_000_u64, "receipt": 9})
+        );
+        assert_eq!(lines[1]["payload_hex"], "ff00");
+    }
+}

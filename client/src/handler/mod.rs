@@ -1,0 +1,84 @@
+//! The handler: claims messages, runs an event handler on many of them at once, completes them.
+//!
+//! ```text
+//!   claims (connection 1) ──► one task per message ──► settling (connection 2)
+//!     CLAIM … BLOCK SESSION      EventHandler            ACK, FAIL in batches
+//!     RELEASE                                            EXTEND, CLIENT UNBLOCK
+//!        ▲                                                   │
+//!        └────────────────── slots, given back ──────────────┘
+//! ```
+//!
+//! A message holds its slot from before it is claimed until the server has heard of its completion; so there are
+//! never more than `concurrency` messages in one process, and an unreachable server stops the claiming.
+
+mod assignment;
+mod claims;
+mod running;
+mod settling;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+pub use self::assignment::Assignment;
+use self::running::Running;
+use crate::connection::Endpoint;
+use crate::ledger::Ledger;
+use crate::queue::Message;
+
+/// What an event handler answers: done, or failed for this reason.
+pub type Outcome = std::result::Result<(), String>;
+
+/// Processes messages. One value serves all messages of a process, many at the same time.
+pub trait EventHandler: Send + Sync + 'static {
+    /// Processes one message. `Err`: the message goes to the error store with this reason; so it does after a
+    /// panic. The future is dropped when the claim is lost: somebody else processes the message then.
+    fn handle(&self, message: &Message) -> impl Future<Output = Outcome> + Send;
+}
+
+/// What the claiming part of a peer may do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stance {
+    /// Claim and handle.
+    Claim,
+    /// Claim nothing; finish and complete what runs.
+    Pause,
+    /// As `Pause`, then end.
+    Finish,
+}
+
+/// A handling process, ready to run.
+#[derive(Debug)]
+pub struct Handling<H> {
+    /// Where the queue is.
+    pub endpoint: Arc<Endpoint>,
+    /// Under which name it claims.
+    pub consumer: String,
+    /// For how long it claims; claims of handlers that take longer are extended.
+    pub lease: Duration,
+    /// At most so many messages at once.
+    pub concurrency: u32,
+    /// What it does with them.
+    pub handler: Arc<H>,
+    /// Where completions are noted, if anywhere.
+    pub ledger: Option<Ledger>,
+}
+
+impl<H: EventHandler> Handling<H> {
+    /// Handles messages until the stance is `Finish` (or its sender is gone) and everything that was started is
+    /// completed. Reconnects for ever.
+    pub async fn run(self, mut stance: watch::Receiver<Stance>) {
+        tracing::info!(consumer = self.consumer, concurrency = self.concurrency, "handling");
+        let (settle, inbox) = mpsc::unbounded_channel();
+        let running = Arc::new(Running::new(self.concurrency, settle));
+        let settling = tokio::spawn(settling::Settling::new(&self, &running).run(inbox));
+        self.claim_until_finished(&running, &mut stance).await;
+        running.all_done().await;
+        // Dropped by itself the inbox would stay open: tasks that were cancelled may still hold the table.
+        running.close();
+        if let Err(error) = settling.await {
+            tracing::error!(%error, "the settling of completions ended early");
+        }
+    }
+}

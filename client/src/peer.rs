@@ -1,0 +1,140 @@
+//! One copy of the application: it handles messages and stands by for the leadership; elected, it generates.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::connection::{Backoff, Connection, Endpoint};
+use crate::error::{Error, Result};
+use crate::generator::Generator;
+use crate::handler::{EventHandler, Handling, Stance};
+use crate::leadership::{Candidate, Leader};
+use crate::ledger::Ledger;
+use crate::queue::Queue;
+use crate::shutdown::Shutdown;
+
+/// What a copy may become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// A handler that stands by, and the generator once elected.
+    #[default]
+    Auto,
+    /// A handler for ever.
+    Handler,
+    /// Stands by and generates; handles nothing.
+    Generator,
+}
+
+/// A copy of the application, ready to run.
+#[derive(Debug)]
+pub struct Peer<H> {
+    /// Where the queue is.
+    pub endpoint: Arc<Endpoint>,
+    /// A name that no other process has.
+    pub name: String,
+    /// What it may become.
+    pub role: Role,
+    /// For how long it claims and leads.
+    pub lease: Duration,
+    /// The producer under whose name all generators of this queue number their messages.
+    pub producer: String,
+    /// How it generates.
+    pub generator: Generator,
+    /// How many messages it handles at once.
+    pub concurrency: u32,
+    /// What it does with them.
+    pub handler: Arc<H>,
+    /// Where completions are noted, if anywhere.
+    pub ledger: Option<Ledger>,
+}
+
+impl<H: EventHandler> Peer<H> {
+    /// Runs until asked to end. Then it claims no more, gives back what it has not started, resigns, and finishes what
+    /// it has started. Errors: the server cannot serve this queue at all (no module, another type, no permission), found
+    /// out at the beginning; later the peer only waits for better times.
+    pub async fn run(self, shutdown: &Shutdown) -> Result<()> {
+        tokio::select! {
+            checked = self.check() => checked?,
+            () = shutdown.requested() => return Ok(()),
+        }
+        let (stance, watched) = watch::channel(Stance::Claim);
+        let handling = self.start_handling(watched);
+        let led = self.lead_again_and_again(&stance, shutdown).await;
+        stance.send_replace(Stance::Finish);
+        if let Some(leader) = led? {
+            leader.resign().await;
+        }
+        if let Some(handling) = handling
+            && let Err(error) = handling.await
+        {
+            tracing::error!(%error, "the handling ended early");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Waits for the server, then asks it for the queue.
+    async fn check(&self) -> Result<()> {
+        let mut backoff = Backoff::new();
+        loop {
+            let connection = Connection::open_patiently(&self.endpoint, "first contact").await?;
+            match Queue::new(connection, self.endpoint.queue()).info().await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_passing() => tracing::warn!(%error, "the server is not ready"),
+                // Somebody can repair it while we wait, with DEL or RESTORE.
+                Err(error @ Error::Broken(_)) => tracing::error!(%error, "waiting for a whole queue"),
+                Err(error) => return Err(error),
+            }
+            backoff.wait().await;
+        }
+    }
+
+    fn start_handling(&self, stance: watch::Receiver<Stance>) -> Option<JoinHandle<()>> {
+        if self.role == Role::Generator {
+            return None;
+        }
+        let handling = Handling {
+            endpoint: Arc::clone(&self.endpoint),
+            consumer: self.name.clone(),
+            lease: self.lease,
+            concurrency: self.concurrency,
+            handler: Arc::clone(&self.handler),
+            ledger: self.ledger.clone(),
+        };
+        Some(tokio::spawn(handling.run(stance)))
+    }
+
+    /// Stands by and leads until asked to end; the leadership that is held then, if any.
+    async fn lead_again_and_again(
+        &self,
+        stance: &watch::Sender<Stance>,
+        shutdown: &Shutdown,
+    ) -> Result<Option<Leader>> {
+        if self.role == Role::Handler {
+            shutdown.requested().await;
+            return Ok(None);
+        }
+        let candidate = Candidate {
+            endpoint: Arc::clone(&self.endpoint),
+            name: self.name.clone(),
+            lease: self.lease,
+            producer: self.producer.clone(),
+        };
+        loop {
+            let leader = tokio::select! {
+                leader = candidate.stand_by() => leader?,
+                () = shutdown.requested() => return Ok(None),
+            };
+            stance.send_replace(Stance::Pause);
+            tokio::select! {
+                error = self.generator.generate(&leader) => {
+                    tracing::warn!(token = %leader.token(), %error, "no longer leading");
+                }
+                () = shutdown.requested() => return Ok(Some(leader)),
+            }
+            stance.send_replace(Stance::Claim);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The things that the commands name and return.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A number that the queue gave out; below 2^53, never given twice for the same key name.
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// Names one message.
+    Id
+}
+number! {
+    /// Names one claim of one message; a later claim of the same message has a larger one.
+    Receipt
+}
+number! {
+    /// The fencing token of one leadership.
+    Token
+}
+
+/// A claimed message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What completes, extends or releases this claim.
+    pub receipt: Receipt,
+    /// The message's own number.
+    pub id: Id,
+    /// How often the message has been claimed, this claim included.
+    pub deliveries: u64,
+    /// The bytes that were pushed.
+    pub payload: Vec<u8>,
+}
+
+/// A message taken, or claimed, from the error store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErroredMessage {
+    /// What acknowledges the taking; 0 when the message is gone from Redis already.
+    pub receipt: Receipt,
+    /// The message's own number.
+    pub id: Id,
+    /// How often it had been claimed when it failed.
+    pub deliveries: u64,
+    /// The bytes that were pushed.
+    pub payload: Vec<u8>,
+    /// Why it failed, as the consumer said; `max-deliveries` when its last claim just ended.
+    pub reason: Vec<u8>,
+    /// Who held it.
+    pub consumer: Vec<u8>,
+    /// When, in milliseconds since 1970 by the server's clock.
+    pub failed_at_ms: u64,
+}
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    /// The candidate that leads; `None`: nobody.
+    pub leader: Option<String>,
+    /// Its token; 0: nobody leads.
+    pub token: Token,
+    /// What is left of its lease.
+    pub remaining: Duration,
+}
+
+impl Leadership {
+    /// Whether `candidate` leads.
+    pub fn is_held_by(&self, candidate: &str) -> bool {
+        self.leader.as_deref() == Some(candidate)
+    }
+}
+
+/// What became of a failed message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// It is in the error store now.
+    Stored,
+    /// It will be ready again after the RETRY time.
+    Retried,
+    /// The receipt was not a current claim; nothing was changed.
+    Stale,
+}
+
+/// Which messages [`Queue::redrive`](super::Queue::redrive) makes ready again.
+#[derive(Clone, Debug)]
+pub enum Redrive {
+    /// Every errored message that is not being drained.
+    All,
+    /// The first so many, by id.
+    Count(u64),
+    /// These.
+    Ids(Vec<Id>),
+}
+
+/// One of the four states of a message, as MQ.PEEK names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Can be claimed.
+    Ready,
+    /// Will be ready at its time.
+    Delayed,
+    /// Is claimed.
+    Claimed,
+    /// Is in the error store.
+    Errors,
+}
+
+impl State {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "READY",
+            Self::Delayed => "DELAYED",
+            Self::Claimed => "CLAIMED",
+            Self::Errors => "ERRORS",
+        }
+    }
+}

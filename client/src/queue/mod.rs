@@ -1,0 +1,342 @@
+//! One queue through one connection: a typed method per command, and no policy. What a command does in every
+//! state stands in the command reference of the module.
+
+mod message;
+mod reply;
+mod request;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::{Cmd, Pipeline, Value};
+
+pub use self::message::{ErroredMessage, Failed, Id, Leadership, Message, Receipt, Redrive, State, Token};
+use self::request::millis;
+pub use self::request::{Bond, Candidacy, Claim, Drain, Push};
+use crate::connection::Connection;
+use crate::error::{Error, Result};
+
+/// A queue as one connection sees it. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    connection: Connection,
+    name: String,
+}
+
+impl Queue {
+    /// The queue under the key `name`.
+    pub fn new(connection: Connection, name: &str) -> Self {
+        Self { connection, name: name.to_owned() }
+    }
+
+    /// The key.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The connection that carries the commands, and to which sessions belong.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// MQ.PUSH: adds the payloads, all or none; the id of the first. 0: a repeated push, recognised, whose ids
+    /// are no longer known.
+    pub async fn push<P: AsRef<[u8]>>(&self, push: &Push<'_>, payloads: &[P]) -> Result<Id> {
+        let mut command = self.command("MQ.PUSH");
+        push.write(&mut command);
+        command.arg("MSG");
+        for payload in payloads {
+            command.arg(payload.as_ref());
+        }
+        Ok(Id(self.number(&command).await?))
+    }
+
+    /// MQ.CLAIM: claims ready messages for `consumer`; none when there are none, or none came in time.
+    pub async fn claim(&self, consumer: &str, claim: &Claim) -> Result<Vec<Message>> {
+        let mut command = self.command("MQ.CLAIM");
+        command.arg(consumer);
+        claim.write(&mut command);
+        reply::messages(self.ask_blocking(&command, claim.block).await?)
+    }
+
+    /// MQ.CLAIM … ACK: completes `receipts` first, then claims. How many were current claims, and the claims.
+    pub async fn ack_and_claim(
+        &self,
+        consumer: &str,
+        claim: &Claim,
+        receipts: &[Receipt],
+    ) -> Result<(u64, Vec<Message>)> {
+        if receipts.is_empty() {
+            return Ok((0, self.claim(consumer, claim).await?));
+        }
+        let mut command = self.command("MQ.CLAIM");
+        command.arg(consumer);
+        claim.write(&mut command);
+        command.arg("ACK");
+        write_receipts(&mut command, receipts);
+        reply::acked_and_messages(self.ask_blocking(&command, claim.block).await?)
+    }
+
+    /// MQ.ACK: completes; how many of the receipts were current claims.
+    pub async fn ack(&self, receipts: &[Receipt]) -> Result<u64> {
+        self.for_receipts(self.command("MQ.ACK"), receipts).await
+    }
+
+    /// MQ.FAIL: to the error store, or back to ready after `retry`.
+    pub async fn fail(&self, receipt: Receipt, retry: Option<Duration>, reason: &str) -> Result<Failed> {
+        failed(self.number(&self.fail_command(receipt, retry, reason)).await?)
+    }
+
+    /// Completes and fails many claims in one exchange. How many acks counted, and what became of each failure.
+    pub async fn settle(&self, acks: &[Receipt], failures: &[(Receipt, &str)]) -> Result<(u64, Vec<Failed>)> {
+        let mut commands = Pipeline::new();
+        if !acks.is_empty() {
+            let mut command = self.command("MQ.ACK");
+            write_receipts(&mut command, acks);
+            commands.add_command(command);
+        }
+        for (receipt, reason) in failures {
+            commands.add_command(self.fail_command(*receipt, None, reason));
+        }
+        let mut answers = self.connection.ask_all(&mut commands).await?.into_iter();
+        let acked = match acks.is_empty() {
+            true => 0,
+            false => reply::number(&answers.next().ok_or_else(too_few_answers)??)?,
+        };
+        let failures = answers.map(|answer| failed(reply::number(&answer?)?)).collect::<Result<_>>()?;
+        Ok((acked, failures))
+    }
+
+    /// MQ.EXTEND: a new deadline `lease` from now; how many of the receipts were current claims.
+    pub async fn extend(&self, lease: Duration, receipts: &[Receipt]) -> Result<u64> {
+        let mut command = self.command("MQ.EXTEND");
+        command.arg(millis(lease));
+        self.for_receipts(command, receipts).await
+    }
+
+    /// MQ.EXTEND for each receipt on its own, in one exchange: which of them were current claims.
+    pub async fn extend_each(&self, lease: Duration, receipts: &[Receipt]) -> Result<Vec<bool>> {
+        let mut commands = Pipeline::new();
+        for receipt in receipts {
+            let mut command = self.command("MQ.EXTEND");
+            command.arg(millis(lease)).arg(receipt.0);
+            commands.add_command(command);
+        }
+        let answers = self.connection.ask_all(&mut commands).await?;
+        answers.into_iter().map(|answer| Ok(reply::number(&answer?)? == 1)).collect()
+    }
+
+    /// MQ.RELEASE: gives back unprocessed; how many of the receipts were current claims.
+    pub async fn release(&self, receipts: &[Receipt]) -> Result<u64> {
+        self.for_receipts(self.command("MQ.RELEASE"), receipts).await
+    }
+
+    /// MQ.LEADER without a candidate: who leads.
+    pub async fn leader(&self) -> Result<Leadership> {
+        reply::leadership(self.ask(&self.command("MQ.LEADER")).await?)
+    }
+
+    /// MQ.LEADER with a candidate: takes, renews or stands by for the leadership; who leads then.
+    pub async fn lead(&self, candidate: &str, candidacy: &Candidacy) -> Result<Leadership> {
+        let command = self.lead_command(candidate, candidacy);
+        reply::leadership(self.ask_blocking(&command, candidacy.block).await?)
+    }
+
+    /// Renews the leadership and, in the same exchange, asks for the next number of `producer`, which shuts every
+    /// older generator out (MQ.LEADER … TOKEN, MQ.SEQ … FENCE).
+    pub async fn renew_and_resume(
+        &self,
+        candidate: &str,
+        candidacy: &Candidacy,
+        producer: &str,
+        token: Token,
+    ) -> Result<(Leadership, u64)> {
+        let mut commands = Pipeline::new();
+        commands.add_command(self.lead_command(candidate, candidacy));
+        commands.add_command(self.seq_command(producer, Some(token)));
+        let mut answers = self.connection.ask_all(&mut commands).await?.into_iter();
+        match (answers.next(), answers.next()) {
+            (Some(leadership), Some(next)) => Ok((reply::leadership(leadership?)?, reply::number(&next?)?)),
+            _ => Err(too_few_answers()),
+        }
+    }
+
+    /// MQ.LEADER … RESIGN: whether that ended the candidate's leadership.
+    pub async fn resign(&self, candidate: &str, token: Token) -> Result<bool> {
+        let mut command = self.command("MQ.LEADER");
+        command.arg(candidate).arg("RESIGN").arg(token.0);
+        Ok(self.number(&command).await? == 1)
+    }
+
+    /// MQ.DRAINERRORS: takes, or claims, errored messages.
+    pub async fn drain_errors(&self, drain: &Drain) -> Result<Vec<ErroredMessage>> {
+        let mut command = self.command("MQ.DRAINERRORS");
+        drain.write(&mut command);
+        reply::errored_messages(self.ask(&command).await?)
+    }
+
+    /// MQ.REDRIVE: errored messages become ready again; how many.
+    pub async fn redrive(&self, which: &Redrive) -> Result<u64> {
+        let mut command = self.command("MQ.REDRIVE");
+        match which {
+            Redrive::All => {}
+            Redrive::Count(count) => {
+                command.arg("COUNT").arg(*count);
+            }
+            Redrive::Ids(ids) => {
+                command.arg("ID");
+                for id in ids {
+                    command.arg(id.0);
+                }
+            }
+        }
+        self.number(&command).await
+    }
+
+    /// MQ.PEEK: up to `count` messages in `state` whose ids are above `after`, by id; what is known of each.
+    pub async fn peek(&self, state: State, after: Id, count: u64) -> Result<Vec<BTreeMap<String, String>>> {
+        let mut command = self.command("MQ.PEEK");
+        command.arg(state.word()).arg("AFTER").arg(after.0).arg("COUNT").arg(count);
+        reply::rows(self.ask(&command).await?)
+    }
+
+    /// MQ.INFO: the queue's figures by name; those that have no value now are left out.
+    pub async fn info(&self) -> Result<Info> {
+        Ok(Info(reply::fields(self.ask(&self.command("MQ.INFO")).await?)?))
+    }
+
+    /// MQ.INFO … CONSUMERS: the figures, and a map per consumer that holds claims.
+    pub async fn consumers(&self, count: u64) -> Result<(Info, Vec<BTreeMap<String, String>>)> {
+        let mut command = self.command("MQ.INFO");
+        command.arg("CONSUMERS").arg("COUNT").arg(count);
+        let (figures, consumers) = reply::split_off(self.ask(&command).await?, "consumers")?;
+        Ok((Info(reply::fields(figures)?), reply::rows(consumers)?))
+    }
+
+    /// MQ.CONFIG without settings: all of them.
+    pub async fn settings(&self) -> Result<BTreeMap<String, String>> {
+        reply::fields(self.ask(&self.command("MQ.CONFIG")).await?)
+    }
+
+    /// MQ.CONFIG: changes settings, all or none.
+    pub async fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
+        let mut command = self.command("MQ.CONFIG");
+        for (setting, value) in settings {
+            command.arg(*setting).arg(*value);
+        }
+        self.ask(&command).await.map(drop)
+    }
+
+    /// MQ.SEQ: the next number expected from `producer`, 0 if unknown; with a token, older generators are shut
+    /// out from then on.
+    pub async fn seq(&self, producer: &str, fence: Option<Token>) -> Result<u64> {
+        self.number(&self.seq_command(producer, fence)).await
+    }
+
+    fn command(&self, name: &'static str) -> Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(&self.name);
+        command
+    }
+
+    fn fail_command(&self, receipt: Receipt, retry: Option<Duration>, reason: &str) -> Cmd {
+        let mut command = self.command("MQ.FAIL");
+        command.arg(receipt.0);
+        if let Some(retry) = retry {
+            command.arg("RETRY").arg(millis(retry));
+        }
+        command.arg("REASON").arg(reason);
+        command
+    }
+
+    fn lead_command(&self, candidate: &str, candidacy: &Candidacy) -> Cmd {
+        let mut command = self.command("MQ.LEADER");
+        command.arg(candidate);
+        candidacy.write(&mut command);
+        command
+    }
+
+    fn seq_command(&self, producer: &str, fence: Option<Token>) -> Cmd {
+        let mut command = self.command("MQ.SEQ");
+        command.arg(producer);
+        if let Some(token) = fence {
+            command.arg("FENCE").arg(token.0);
+        }
+        command
+    }
+
+    async fn for_receipts(&self, mut command: Cmd, receipts: &[Receipt]) -> Result<u64> {
+        if receipts.is_empty() {
+            return Ok(0);
+        }
+        write_receipts(&mut command, receipts);
+        self.number(&command).await
+    }
+
+    async fn number(&self, command: &Cmd) -> Result<u64> {
+        reply::number(&self.ask(command).await?)
+    }
+
+    async fn ask(&self, command: &Cmd) -> Result<Value> {
+        self.connection.ask(command, Duration::ZERO).await
+    }
+
+    async fn ask_blocking(&self, command: &Cmd, block: Option<Duration>) -> Result<Value> {
+        match block {
+            Some(Duration::ZERO) => self.connection.ask_without_limit(command).await,
+            block => self.connection.ask(command, block.unwrap_or_default()).await,
+        }
+    }
+}
+
+fn write_receipts(command: &mut Cmd, receipts: &[Receipt]) {
+    for receipt in receipts {
+        command.arg(receipt.0);
+    }
+}
+
+fn too_few_answers() -> Error {
+    Error::Unexpected("fewer answers than commands".to_owned())
+}
+
+fn failed(answer: u64) -> Result<Failed> {
+    match answer {
+        0 => Ok(Failed::Stale),
+        1 => Ok(Failed::Stored),
+        2 => Ok(Failed::Retried),
+        other => Err(Error::Unexpected(format!("MQ.FAIL answered {other}"))),
+    }
+}
+
+/// The figures of a queue by their names in MQ.INFO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info(BTreeMap<String, String>);
+
+impl Info {
+    /// The figure `name`. Errors: `Unexpected` when the server knows none of that name.
+    pub fn number(&self, name: &str) -> Result<u64> {
+        let text = self.text(name).ok_or_else(|| Error::Unexpected(format!("MQ.INFO knows no {name}")))?;
+        text.parse().map_err(|_| Error::Unexpected(format!("MQ.INFO: {name} is {text}")))
+    }
+
+    /// The value of `name` as it was answered.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Messages that are not yet done: ready, delayed or claimed.
+    pub fn backlog(&self) -> Result<u64> {
+        ["ready", "delayed", "claimed"].into_iter().map(|name| self.number(name)).sum()
+    }
+
+    /// All figures, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl From<BTreeMap<String, String>> for Info {
+    fn from(figures: BTreeMap<String, String>) -> Self {
+        Self(figures)
+    }
+}

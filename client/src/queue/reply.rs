@@ -1,0 +1,188 @@
+//! Answers of the server as values of this crate. Both protocols: a map may come as a flat array, a string as
+//! bytes or as text.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::Value;
+
+use super::message::{ErroredMessage, Id, Leadership, Message, Receipt, Token};
+use crate::error::{Error, Result};
+
+pub(super) fn number(value: &Value) -> Result<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        Value::BulkString(digits) => std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()),
+        Value::SimpleString(digits) => digits.parse().ok(),
+        _ => None,
+    }
+    .ok_or_else(|| Error::Unexpected(format!("{value:?} where a number belongs")))
+}
+
+pub(super) fn bytes(value: Value) -> Result<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Ok(bytes),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Ok(text.into_bytes()),
+        Value::Okay => Ok(b"OK".to_vec()),
+        other => Err(Error::Unexpected(format!("{other:?} where a string belongs"))),
+    }
+}
+
+fn items(value: Value) -> Result<Vec<Value>> {
+    match value {
+        Value::Array(items) | Value::Set(items) => Ok(items),
+        Value::Nil => Ok(Vec::new()),
+        other => Err(Error::Unexpected(format!("{other:?} where an array belongs"))),
+    }
+}
+
+fn row<const N: usize>(value: Value) -> Result<[Value; N]> {
+    items(value)?
+        .try_into()
+        .map_err(|items: Vec<Value>| Error::Unexpected(format!("{} fields where {N} belong", items.len())))
+}
+
+/// `[[receipt, id, deliveries, payload] …]`
+pub(super) fn messages(value: Value) -> Result<Vec<Message>> {
+    items(value)?
+        .into_iter()
+        .map(|message| {
+            let [receipt, id, deliveries, payload] = row(message)?;
+            Ok(Message {
+                receipt: Receipt(number(&receipt)?),
+                id: Id(number(&id)?),
+                deliveries: number(&deliveries)?,
+                payload: bytes(payload)?,
+            })
+        })
+        .collect()
+}
+
+/// `[acked, [[receipt, id, deliveries, payload] …]]`
+pub(super) fn acked_and_messages(value: Value) -> Result<(u64, Vec<Message>)> {
+    let [acked, claims] = row(value)?;
+    Ok((number(&acked)?, messages(claims)?))
+}
+
+/// `[[receipt, id, deliveries, payload, reason, consumer, failed-at-ms] …]`
+pub(super) fn errored_messages(value: Value) -> Result<Vec<ErroredMessage>> {
+    items(value)?
+        .into_iter()
+        .map(|message| {
+            let [receipt, id, deliveries, payload, reason, consumer, failed_at_ms] = row(message)?;
+            Ok(ErroredMessage {
+                receipt: Receipt(number(&receipt)?),
+                id: Id(number(&id)?),
+                deliveries: number(&deliveries)?,
+                payload: bytes(payload)?,
+                reason: bytes(reason)?,
+                consumer: bytes(consumer)?,
+                failed_at_ms: number(&failed_at_ms)?,
+            })
+        })
+        .collect()
+}
+
+/// `[leader, token, remaining-ms]`
+pub(super) fn leadership(value: Value) -> Result<Leadership> {
+    let [leader, token, remaining] = row(value)?;
+    let leader = match leader {
+        Value::Nil => None,
+        name => Some(text(bytes(name)?)),
+    };
+    Ok(Leadership { leader, token: Token(number(&token)?), remaining: Duration::from_millis(number(&remaining)?) })
+}
+
+/// Fields by name, each as text; a field without a value (nobody leads, nothing is due) is left out.
+pub(super) fn fields(value: Value) -> Result<BTreeMap<String, String>> {
+    pairs(value)?
+        .into_iter()
+        .filter(|(_, value)| !matches!(value, Value::Nil))
+        .map(|(name, value)| {
+            let value = match value {
+                Value::Int(number) => number.to_string(),
+                Value::Double(number) => number.to_string(),
+                Value::Boolean(yes) => (if yes { "yes" } else { "no" }).to_owned(),
+                other => text(bytes(other)?),
+            };
+            Ok((text(bytes(name)?), value))
+        })
+        .collect()
+}
+
+/// An array of maps.
+pub(super) fn rows(value: Value) -> Result<Vec<BTreeMap<String, String>>> {
+    items(value)?.into_iter().map(fields).collect()
+}
+
+/// Splits the field `name`, itself an array of maps, off a map.
+pub(super) fn split_off(value: Value, name: &str) -> Result<(Value, Value)> {
+    let (mut split, mut kept) = (Value::Nil, Vec::new());
+    for (key, value) in pairs(value)? {
+        if text(bytes(key.clone())?).eq_ignore_ascii_case(name) {
+            split = value;
+        } else {
+            kept.push((key, value));
+        }
+    }
+    Ok((Value::Map(kept), split))
+}
+
+fn pairs(value: Value) -> Result<Vec<(Value, Value)>> {
+    match value {
+        Value::Map(pairs) => Ok(pairs),
+        Value::Array(flat) => {
+            let mut flat = flat.into_iter();
+            let mut pairs = Vec::with_capacity(flat.len() / 2);
+            while let Some(name) = flat.next() {
+                let value =
+                    flat.next().ok_or_else(|| Error::Unexpected("a map with an odd number of parts".to_owned()))?;
+                pairs.push((name, value));
+            }
+            Ok(pairs)
+        }
+        other => Err(Error::Unexpected(format!("{other:?} where a map belongs"))),
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn string(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    #[test]
+    fn claims_are_rows_of_four() {
+        let claim = Value::Array(vec![Value::Int(7), Value::Int(3), Value::Int(1), string("41")]);
+        let message = Message { receipt: Receipt(7), id: Id(3), deliveries: 1, payload: b"41".to_vec() };
+        assert_eq!(messages(Value::Array(vec![claim.clone()])).unwrap(), vec![message.clone()]);
+        assert_eq!(messages(Value::Array(vec![])).unwrap(), []);
+        let with_acks = Value::Array(vec![Value::Int(2), Value::Array(vec![claim])]);
+        assert_eq!(acked_and_messages(with_acks).unwrap(), (2, vec![message]));
+        assert!(messages(Value::Array(vec![Value::Array(vec![Value::Int(7)])])).is_err());
+    }
+
+    #[test]
+    fn nobody_leads_when_the_leader_is_nil() {
+        let free = leadership(Value::Array(vec![Value::Nil, Value::Int(0), Value::Int(0)])).unwrap();
+        assert_eq!(free.leader, None);
+        let held = leadership(Value::Array(vec![string("a:1"), Value::Int(5), Value::Int(900)])).unwrap();
+        assert!(held.is_held_by("a:1") && !held.is_held_by("a"));
+        assert_eq!((held.token, held.remaining), (Token(5), Duration::from_millis(900)));
+    }
+
+    #[test]
+    fn a_map_may_come_flat() {
+        let flat = Value::Array(vec![string("ready"), Value::Int(5), string("leader"), Value::Nil]);
+        let map = Value::Map(vec![(string("ready"), Value::Int(5)), (string("leader"), Value::Nil)]);
+        assert_eq!(fields(flat.clone()).unwrap(), fields(map).unwrap());
+        assert_eq!(fields(flat).unwrap(), BTreeMap::from([("ready".to_owned(), "5".to_owned())]));
+        assert!(fields(Value::Array(vec![string("ready")])).is_err());
+    }
+}
