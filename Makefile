@@ -1,0 +1,41 @@
+# Everything that a newcomer, a developer or a build server runs. What is missing on the machine is installed first.
+#
+#   ARGS=…     more arguments for `make demo` (client demo --help), `make bench`, `make image` (docker build --help)
+#   SERVER=…   another server for `make test` and `make demo`, say SERVER=/usr/bin/valkey-server
+
+# The tests run elsewhere, so a path must be whole; a bare name is looked up as ever.
+ifdef SERVER
+export MQ_SERVER := $(if $(findstring /,$(SERVER)),$(abspath $(SERVER)),$(SERVER))
+endif
+
+# Most tests wait for servers more than they compute.
+RUST_TEST_THREADS ?= 6
+export RUST_TEST_THREADS
+
+.PHONY: help demo test bench lint build image setup
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name why; do printf '  make %-7s %s\n' "$$name" "$$why"; done
+
+demo: build ## the proof: a million messages through many peers, kills on the way, then a verdict
+	target/release/client demo $(ARGS)
+
+test: build ## every test of every crate, against real servers and real processes
+	cargo test --workspace
+
+bench: build ## what push, claim and ack cost the server, beside lists and Streams in the same run
+	cargo run --release -p mq-tests --bin bench -- $(ARGS)
+
+lint: setup ## what a reviewer should never have to say: format, clippy, broken links in the docs
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace
+
+build: setup ## the module (target/release/libmq.so) and the client (target/release/client)
+	cargo build --release -p mq -p client
+
+image: ## a docker image `mq`: redis-server with the module loaded, and the client
+	docker build $(ARGS) --file docker/Dockerfile --tag mq .
+
+setup: ## install a C compiler, libclang and redis-server where they are missing
+	@.ci/setup

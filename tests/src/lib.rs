@@ -1,0 +1,66 @@
+//! Real servers and real client processes for tests, each with its own port and directory, none outliving its test.
+//!
+//! ```no_run
+//! use mq_tests::{Server, Waiter};
+//!
+//! let server = Server::start();
+//! let mut c = server.connect();
+//! let waiter = Waiter::spawn(&server, "MQ.CLAIM q worker BLOCK 0");
+//! c.int("MQ.PUSH q MSG hello");
+//! assert_eq!(waiter.claims()[0].payload, "hello");
+//! ```
+//!
+//! What is tested is chosen by the environment, so that one suite serves every server:
+//!
+//! | variable | default | |
+//! |---|---|---|
+//! | `MQ_SERVER` | `redis-server` | the server binary |
+//! | `MQ_MODULE` | `target/release/libmq.so` | the module it loads |
+//! | `MQ_CLIENT` | `target/release/client` | the client binary |
+//!
+//! A test waits for a fact with [`eventually`] or [`until`], never for a time to pass; a test that needs what a server
+//! lacks says so with [`skip!`].
+
+mod conn;
+mod peer;
+mod queues;
+mod reply;
+mod server;
+mod wait;
+mod waiter;
+
+pub use conn::{Conn, Words};
+pub use peer::{Finished, Peer};
+pub use queues::{Churn, EveryState, every_state};
+pub use redis::Value;
+pub use reply::{Claim, Drained, Fields, Leadership, text_of};
+pub use server::{Builder, Server};
+pub use wait::{DEADLINE, eventually, median, until};
+pub use waiter::Waiter;
+
+/// Ends the test, saying past the test runner's capture which test did not run and what the server lacks for it.
+#[macro_export]
+macro_rules! skip {
+    ($lack:expr) => {{
+        $crate::announce_skip($lack);
+        return;
+    }};
+}
+
+/// Prints the line of [`skip!`].
+pub fn announce_skip(lack: &str) {
+    use std::io::Write as _;
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Not eprintln!, which the test runner keeps to itself while a test passes. A closed stderr is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {lack}");
+}
+
+/// A file of this build: from the environment, else from the workspace's `target/release`.
+pub(crate) fn built(variable: &str, name: &str) -> std::path::PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../target").into(), std::path::PathBuf::from);
+    let path = std::env::var_os(variable).map_or_else(|| target.join("release").join(name), Into::into);
+    path.canonicalize()
+        .unwrap_or_else(|e| panic!("{}: {e} (built by `make build`; {variable} names another)", path.display()))
+}

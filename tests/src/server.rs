@@ -1,0 +1,332 @@
+//! A real server under test: its own port, its own directory, and never longer alive than its value.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use redis::{ProtocolVersion, RedisConnectionInfo};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{Conn, built, eventually, until};
+
+/// How often another port is tried when somebody else was quicker to take it.
+const PORT_ATTEMPTS: usize = 8;
+
+/// A server to be started.
+#[must_use]
+pub struct Builder {
+    module: bool,
+    cluster: bool,
+    lines: Vec<String>,
+}
+
+impl Builder {
+    /// One line of the configuration file; it stands after the harness's own and the module's, so it wins.
+    pub fn config(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+
+    /// Leaves the module out.
+    pub fn without_module(mut self) -> Self {
+        self.module = false;
+        self
+    }
+
+    /// Makes it a node of a cluster: with no slots and no other nodes yet.
+    pub fn cluster(mut self) -> Self {
+        self.cluster = true;
+        self
+    }
+
+    /// Starts as a replica of `primary`, and is there when the first synchronisation is through.
+    pub fn replica_of(self, primary: &Server) -> Server {
+        let replica = self.config(format!("replicaof 127.0.0.1 {}", primary.port)).start();
+        until("the replica's link is up", || {
+            replica.connect().server_info("replication", "master_link_status") == "up"
+        });
+        replica
+    }
+
+    /// Starts it, and is there when it answers.
+    ///
+    /// # Panics
+    /// When it does not, with the end of its log.
+    pub fn start(self) -> Server {
+        let dir = TempDir::with_prefix("mq-test-").expect("a temporary directory");
+        let mut server =
+            Server { port: 0, dir, module: self.module, cluster: self.cluster, lines: self.lines, process: None };
+        for _ in 0..PORT_ATTEMPTS {
+            server.port = free_port();
+            if server.launch() {
+                return server;
+            }
+        }
+        panic!("the server does not start:\n{}", server.log_tail())
+    }
+}
+
+/// One running server. Dropping it kills the process and removes the directory; if it had died by itself, the test fails.
+pub struct Server {
+    port: u16,
+    dir: TempDir,
+    module: bool,
+    cluster: bool,
+    lines: Vec<String>,
+    process: Option<Child>,
+}
+
+impl Server {
+    /// A server with the module, without persistence, with DEBUG.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// The same, with more configuration.
+    pub fn builder() -> Builder {
+        Builder { module: true, cluster: false, lines: Vec::new() }
+    }
+
+    /// A new connection (RESP2, database 0).
+    #[track_caller]
+    pub fn connect(&self) -> Conn {
+        self.connect_with(RedisConnectionInfo::default())
+    }
+
+    /// A new connection that speaks RESP3.
+    #[track_caller]
+    pub fn connect_resp3(&self) -> Conn {
+        self.connect_with(RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3))
+    }
+
+    /// A new connection to another database.
+    #[track_caller]
+    pub fn connect_db(&self, db: i64) -> Conn {
+        self.connect_with(RedisConnectionInfo::default().set_db(db))
+    }
+
+    #[track_caller]
+    fn connect_with(&self, settings: RedisConnectionInfo) -> Conn {
+        Conn::open(self.port, settings).unwrap_or_else(|e| panic!("no connection: {e}\n{}", self.log_tail()))
+    }
+
+    /// For clients: `redis://127.0.0.1:…`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its working directory: dump, append-only files, log.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The server's log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir().join("server.log")).unwrap_or_default()
+    }
+
+    /// How many clients wait in a blocking command, by the server's own count.
+    #[must_use]
+    pub fn blocked_clients(&self) -> i64 {
+        self.connect().server_count("clients", "blocked_clients")
+    }
+
+    /// Whether the connection with this CLIENT ID is still there.
+    #[must_use]
+    pub fn has_client(&self, id: i64) -> bool {
+        let prefix = format!("id={id} ");
+        self.connect().text("CLIENT LIST").lines().any(|line| line.starts_with(&prefix))
+    }
+
+    /// Returns when exactly `n` clients wait.
+    #[track_caller]
+    pub fn until_blocked(&self, n: i64) {
+        let mut c = self.connect();
+        until(&format!("{n} clients wait"), || c.server_count("clients", "blocked_clients") == n);
+    }
+
+    /// Returns when this replica has applied all that `primary` has written.
+    #[track_caller]
+    pub fn until_in_step_with(&self, primary: &Self) {
+        let (mut ours, mut theirs) = (self.connect(), primary.connect());
+        until("the replica is in step", || {
+            ours.server_info("replication", "master_link_status") == "up"
+                && ours.server_count("replication", "slave_repl_offset")
+                    == theirs.server_count("replication", "master_repl_offset")
+        });
+    }
+
+    /// Ends it in good order (it saves first if save points are configured).
+    ///
+    /// # Panics
+    /// If it does not end, or not well.
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let mut process = self.process.take().expect("a running server");
+        let status = eventually("the server ends", || process.try_wait().expect("a child can be asked"));
+        assert!(status.success(), "the server ended with {status}:\n{}", self.log_tail());
+    }
+
+    /// Ends it as a power cut would.
+    ///
+    /// # Panics
+    /// If it was not running.
+    pub fn kill9(&mut self) {
+        let mut process = self.process.take().expect("a running server");
+        process.kill().expect("an own child can be killed");
+        process.wait().expect("a killed child ends");
+    }
+
+    /// Starts a stopped or killed server again: same port, same directory, same configuration.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "it still runs");
+        // A passing outgoing connection may hold the port for a moment.
+        until("the server starts again", || self.launch());
+    }
+
+    /// [`stop`](Self::stop) and [`start_again`](Self::start_again).
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Freezes the process, as a host that vanishes: its connections stay open and silent.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Ends [`freeze`](Self::freeze).
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Whether it ended without being asked to.
+    ///
+    /// # Panics
+    /// Never, short of a lost child.
+    pub fn has_died(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.try_wait().expect("a child can be asked").is_some())
+    }
+
+    /// Whether the server is Valkey.
+    #[must_use]
+    pub fn is_valkey(&self) -> bool {
+        self.connect().text("INFO server").contains("server_name:valkey")
+    }
+
+    /// Major and minor version that the server is compatible with, as it says itself.
+    #[must_use]
+    pub fn version(&self) -> (u32, u32) {
+        let version = self.connect().server_info("server", "redis_version");
+        let mut parts = version.split('.').map(|part| part.parse().expect("a version number"));
+        (parts.next().expect("a major version"), parts.next().expect("a minor version"))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().expect("a running server");
+        kill_process(Pid::from_child(process), signal).expect("an own child takes signals");
+    }
+
+    /// Starts the process and waits until it, and no other, answers at the port. False if it ended instead.
+    fn launch(&mut self) -> bool {
+        let config = self.write_config();
+        let binary = std::env::var_os("MQ_SERVER").unwrap_or_else(|| "redis-server".into());
+        let mut process = Command::new(&binary)
+            .arg(config)
+            .current_dir(self.dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e} (MQ_SERVER names another server)", binary.display()));
+        let pid = i64::from(process.id());
+        let answers = eventually("the server answers", || {
+            if process.try_wait().expect("a child can be asked").is_some() {
+                return Some(false);
+            }
+            let mut c = Conn::open(self.port, RedisConnectionInfo::default()).ok()?;
+            c.call("PING").ok()?; // an error while it loads
+            Some(c.server_count("server", "process_id") == pid)
+        });
+        if answers {
+            self.process = Some(process);
+        } else {
+            // Somebody else has the port.
+            let _ = process.kill();
+            process.wait().expect("a killed child ends");
+        }
+        answers
+    }
+
+    fn write_config(&self) -> PathBuf {
+        let mut lines = vec![
+            format!("port {}", self.port),
+            format!("dir {}", self.dir().display()),
+            "bind 127.0.0.1".into(),
+            "logfile server.log".into(),
+            "save \"\"".into(),
+            "appendonly no".into(),
+            "enable-debug-command yes".into(),
+            "repl-diskless-sync-delay 0".into(),
+            // So that nothing but commands moves the replication offset.
+            "repl-ping-replica-period 3600".into(),
+            "shutdown-timeout 0".into(),
+        ];
+        if self.module {
+            let module = built("MQ_MODULE", &format!("libmq{}", std::env::consts::DLL_SUFFIX));
+            lines.push(format!("loadmodule {}", module.display()));
+        }
+        if self.cluster {
+            // The default, 10,000 above the port, may not exist.
+            lines.extend(["cluster-enabled yes".into(), format!("cluster-port {}", free_port())]);
+        }
+        lines.extend(self.lines.iter().cloned());
+        let path = self.dir().join("server.conf");
+        fs::write(&path, lines.join("\n") + "\n").expect("the directory is writable");
+        path
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        let died = process.try_wait().ok().flatten();
+        let _ = process.kill();
+        let _ = process.wait();
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log_tail());
+        } else if let Some(status) = died {
+            panic!("the server died by itself, with {status}:\n{}", self.log_tail());
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound address").port()
+}

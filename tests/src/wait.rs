@@ -1,0 +1,50 @@
+//! Waiting for facts.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long anything may take before a test calls it broken; nothing waits this long when all is well.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Asks until there is an answer, and gives it back.
+///
+/// # Panics
+/// Without an answer after [`DEADLINE`]: `what` did not come true.
+#[track_caller]
+pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    eventually_within(DEADLINE, what, ask)
+}
+
+#[track_caller]
+pub(crate) fn eventually_within<T>(deadline: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < deadline, "never came true: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// [`eventually`] for a fact that is true or not yet.
+///
+/// # Panics
+/// When it is not true after [`DEADLINE`].
+#[track_caller]
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    eventually(what, || holds().then_some(()));
+}
+
+/// The middle one of some times measured.
+///
+/// # Panics
+/// Without any.
+#[must_use]
+pub fn median(mut times: Vec<Duration>) -> Duration {
+    assert!(!times.is_empty(), "a median of nothing");
+    times.sort_unstable();
+    times[times.len() / 2]
+}

@@ -1,0 +1,190 @@
+//! What shows a queue without changing it, and its settings.
+
+use mq_tests::{Server, Value, every_state, until};
+
+#[test]
+fn peek_shows_each_state_by_id_and_claims_nothing() {
+    let server = Server::start();
+    let mut c = server.connect();
+    every_state(&mut c, "q");
+    let before = c.digest("q");
+    let info = c.balanced("q");
+    for (state, count, known) in [
+        ("READY", "ready", &["id", "payload", "deliveries", "priority"][..]),
+        ("DELAYED", "delayed", &["id", "payload", "deliveries", "priority", "due-in-ms"]),
+        ("CLAIMED", "claimed", &["id", "payload", "deliveries", "priority", "receipt", "consumer", "lease-left-ms"]),
+        ("ERRORS", "errors", &["id", "payload", "deliveries", "reason", "consumer", "failed-at-ms"]),
+    ] {
+        let maps = c.maps(format!("MQ.PEEK q {state} COUNT 1000"));
+        assert_eq!(maps.len() as i64, info.int(count), "{state}");
+        assert!(maps.is_sorted_by_key(|map| map.int("id")), "{state}");
+        for map in &maps {
+            assert!(known.iter().all(|name| map.get(name).is_some()), "{state}: {map:?}");
+        }
+    }
+    assert_eq!(c.digest("q"), before);
+}
+
+#[test]
+fn peek_pages_with_after_and_count() {
+    let server = Server::start();
+    let mut c = server.connect();
+    for n in 0..25 {
+        c.int(format!("MQ.PUSH q PRIORITY {} MSG {n}", n % 3));
+    }
+    let (mut after, mut seen) = (0, Vec::new());
+    loop {
+        let page = c.maps(format!("MQ.PEEK q ready AFTER {after} COUNT 7"));
+        let Some(last) = page.last() else { break };
+        after = last.int("id");
+        seen.extend(page.iter().map(|map| map.text("payload")));
+    }
+    assert_eq!(seen, (0..25).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(c.maps("MQ.PEEK q READY").len(), 10, "COUNT is 10 by default");
+    assert!(c.refusal("MQ.PEEK q READY COUNT 1001").starts_with("ERR"));
+}
+
+#[test]
+fn info_counts_every_state_and_every_change() {
+    let server = Server::start();
+    let mut c = server.connect();
+    every_state(&mut c, "q");
+    let info = c.balanced("q");
+    for (name, count) in [
+        ("pushed", 20),
+        ("delivered", 10),
+        ("acked", 1),
+        ("failed", 4),
+        ("retried", 2),
+        ("released", 1),
+        ("drained", 1),
+        ("redriven", 1),
+        ("errors", 2),
+        ("claimed", 2),
+        ("delayed", 3),
+        ("ready", 11),
+        ("dead", 0),
+        ("expired", 0),
+        ("overdue", 0),
+        ("leader-changes", 1),
+        ("blocked-consumers", 0),
+        ("blocked-candidates", 0),
+    ] {
+        assert_eq!(info.int(name), count, "{name}");
+    }
+    assert_eq!((info.text("leader").as_str(), info.int("lease")), ("leader:1", 3_600_000));
+    assert!((1..=3_600_000).contains(&info.int("leader-lease-left-ms")));
+    assert!((1..=3_600_000).contains(&info.int("next-due-in-ms")));
+    for name in [
+        "oldest-ready-age-ms",
+        "stale",
+        "fenced",
+        "duplicates",
+        "redelivered",
+        "max-length",
+        "max-deliveries",
+        "leader-token",
+    ] {
+        let _ = info.int(name);
+    }
+    assert!(info.int("memory-bytes") > 200);
+}
+
+#[test]
+fn info_names_the_consumers_that_hold_claims() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.int("MQ.PUSH q MSG a b c d");
+    c.claims("MQ.CLAIM q one COUNT 2 LEASE 5000");
+    c.claims("MQ.CLAIM q other LEASE 90000");
+    c.claims("MQ.CLAIM q empty-handed COUNT 1 LEASE 1");
+    let done = c
+        .maps("MQ.PEEK q CLAIMED")
+        .iter()
+        .find(|m| m.text("consumer") == "empty-handed")
+        .expect("a claim")
+        .int("receipt");
+    c.int(format!("MQ.RELEASE q {done}"));
+    let mut consumers: Vec<_> = c
+        .fields("MQ.INFO q CONSUMERS")
+        .maps("consumers")
+        .iter()
+        .map(|consumer| (consumer.text("name"), consumer.int("claims")))
+        .collect();
+    consumers.sort();
+    assert_eq!(consumers, [("one".into(), 2), ("other".into(), 1)]);
+    assert_eq!(c.fields("MQ.INFO q CONSUMERS COUNT 1").maps("consumers").len(), 1);
+    assert!(c.fields("MQ.INFO q").get("consumers").is_none());
+}
+
+#[test]
+fn overdue_work_shows_and_waits_for_the_next_write() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.int("MQ.PUSH q MSG a b");
+    c.claims("MQ.CLAIM q w COUNT 2 LEASE 10");
+    c.int("MQ.PUSH q DELAY 10 MSG late");
+    until("all is due", || c.fields("MQ.INFO q").int("overdue") == 3);
+    let info = c.balanced("q");
+    assert_eq!((info.int("claimed"), info.int("delayed"), info.int("ready")), (2, 1, 0), "reading takes nothing back");
+    c.int("MQ.PUSH q MSG fresh");
+    let info = c.balanced("q");
+    assert_eq!((info.int("overdue"), info.int("ready"), info.int("expired")), (0, 4, 2));
+}
+
+#[test]
+fn settings_are_set_together_and_read_back() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let defaults = c.fields("MQ.CONFIG q");
+    for (name, value) in
+        [("lease", "30000"), ("max-deliveries", "20"), ("max-length", "0"), ("paused", "no"), ("leader-only", "no")]
+    {
+        assert_eq!(defaults.text(name), value, "{name}");
+    }
+    assert_eq!(c.ok("MQ.CONFIG q LEASE 1234 max-length 5 paused yes leader-only yes max-deliveries 0"), Value::Okay);
+    let set = c.fields("MQ.CONFIG q");
+    for (name, value) in
+        [("lease", "1234"), ("max-deliveries", "0"), ("max-length", "5"), ("paused", "yes"), ("leader-only", "yes")]
+    {
+        assert_eq!(set.text(name), value, "{name}");
+        assert_eq!(c.fields("MQ.INFO q").text(name), value, "{name}");
+    }
+}
+
+#[test]
+fn the_lease_setting_is_the_default_of_a_claim() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.ok("MQ.CONFIG q lease 5000");
+    c.int("MQ.PUSH q MSG a");
+    c.claims("MQ.CLAIM q w");
+    let left = c.maps("MQ.PEEK q CLAIMED")[0].int("lease-left-ms");
+    assert!((4000..=5000).contains(&left), "{left}");
+}
+
+#[test]
+fn module_configuration_serves_queues_created_later() {
+    let server = Server::builder().config("mq.max-length 7").start();
+    let mut c = server.connect();
+    c.int("MQ.PUSH old MSG a");
+    c.ok("CONFIG SET mq.lease 777");
+    c.int("MQ.PUSH new MSG a");
+    assert_eq!((c.fields("MQ.CONFIG old").int("lease"), c.fields("MQ.CONFIG new").int("lease")), (30_000, 777));
+    assert_eq!(c.fields("MQ.CONFIG old").int("max-length"), 7);
+}
+
+#[test]
+fn a_paused_queue_gives_no_claims_but_takes_acks_and_pushes() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.int("MQ.PUSH q MSG a b");
+    let r = c.claim("MQ.CLAIM q w").receipt;
+    c.ok("MQ.CONFIG q paused yes");
+    c.int("MQ.PUSH q MSG c");
+    assert_eq!(c.claims("MQ.CLAIM q w"), []);
+    assert_eq!(c.acked_and_claims(format!("MQ.CLAIM q w ACK {r}")), (1, vec![]));
+    c.ok("MQ.CONFIG q paused no");
+    assert_eq!(c.claims("MQ.CLAIM q w COUNT 9").len(), 2);
+    c.balanced("q");
+}
