@@ -17,6 +17,11 @@ impl std::error::Error for Corrupt {}
 pub struct Writer(Vec<u8>);
 
 impl Writer {
+    /// With room for so many bytes: one allocation where the size is known about.
+    pub(crate) fn with_capacity(bytes: usize) -> Writer {
+        Writer(Vec::with_capacity(bytes))
+    }
+
     pub(crate) fn byte(&mut self, byte: u8) {
         self.0.push(byte);
     }

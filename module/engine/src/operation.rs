@@ -103,6 +103,9 @@ pub enum Refusal {
 /// Version of the effects' format and meaning; a server refuses those of a later one.
 const EFFECT_VERSION: u8 = 1;
 
+/// Bytes that the effect of a claim takes, and that of most others.
+const SMALL_EFFECT: usize = 64;
+
 /// Bits of an effect's second byte: what stands before the operation.
 const HAS_TERM: u8 = 1;
 const HAS_SETTINGS: u8 = 2;
@@ -144,7 +147,7 @@ impl Queue {
     }
 
     fn effect<O: Operation>(&self, operation: &O, output: &O::Output, moment: &Moment) -> Vec<u8> {
-        let mut out = Writer::default();
+        let mut out = Writer::with_capacity(SMALL_EFFECT);
         out.byte(EFFECT_VERSION);
         let settings = (!self.known).then_some(&self.settings);
         out.byte(if moment.term.is_some() { HAS_TERM } else { 0 } | if settings.is_some() { HAS_SETTINGS } else { 0 });

@@ -1,0 +1,78 @@
+//! How a client begins to wait, and how its wait ends.
+
+use mq_engine::{LeaderView, Span};
+
+use crate::commands::{Call, claim, leader};
+use crate::entry::Place;
+use crate::failure::Failure;
+use crate::keyspace::{Opened, look};
+use crate::server::{Blocked, Context, OwnedText, WaiterId};
+use crate::waiting::{self, Answer, Candidate, Consumer, Due, Kind};
+use crate::{agenda, moment, serving};
+
+/// Lets the client of a CLAIM wait; it is answered later.
+///
+/// # Errors
+/// The server cannot.
+pub fn await_messages(
+    call: &Call<'_>,
+    opened: &mut Opened<'_>,
+    consumer: Consumer,
+    limit: Span,
+) -> Result<(), Failure> {
+    let id = waiting::next_id();
+    let blocked = Blocked::new(call.context, call.arguments, id, limit).ok_or(Failure::CannotWait)?;
+    let place = opened.place();
+    waiting::add_consumer(id, &place, blocked, consumer);
+    serving::plan_next(opened, &place);
+    Ok(())
+}
+
+/// Lets the client of a LEADER wait; it is answered later.
+///
+/// # Errors
+/// The server cannot.
+pub fn await_leadership(
+    call: &Call<'_>,
+    opened: &mut Opened<'_>,
+    candidate: Candidate,
+    limit: Span,
+) -> Result<(), Failure> {
+    let id = waiting::next_id();
+    let blocked = Blocked::new(call.context, call.arguments, id, limit).ok_or(Failure::CannotWait)?;
+    let place = opened.place();
+    waiting::add_candidate(id, &place, blocked, candidate);
+    serving::plan_next(opened, &place);
+    Ok(())
+}
+
+/// The server's signal that a waiter's key has come into being: the line is looked after in its own order, soon.
+pub fn signalled(id: WaiterId) {
+    if let Some(place) = waiting::place_of(id) {
+        agenda::plan(&place, moment::now());
+    }
+}
+
+/// A waiter is to be answered: it was woken, or its time is over.
+pub fn timed_out(context: Context<'_>, id: WaiterId) {
+    let reply = context.reply();
+    match waiting::take_answer(id) {
+        Due::Answer(Answer::Claims { acked, claims }) => {
+            let messages = claims.iter().map(|claim| (claim.receipt, claim.id, claim.deliveries, &*claim.payload));
+            claim::reply(reply, acked, messages);
+        }
+        Due::Answer(Answer::Leader(leader)) => leader::reply(reply, leader.as_ref()),
+        Due::Answer(Answer::Failed(failure)) => reply.error(&failure.to_string()),
+        Due::TimeIsOver(Kind::Messages(acked), _) => claim::reply(reply, acked, std::iter::empty()),
+        Due::TimeIsOver(Kind::Leadership, place) => match current_leader(context, &place) {
+            Ok(leader) => leader::reply(reply, leader.as_ref()),
+            Err(failure) => reply.error(&failure.to_string()),
+        },
+        Due::Nothing => reply.null(),
+    }
+}
+
+fn current_leader(context: Context<'_>, place: &Place) -> Result<Option<LeaderView>, Failure> {
+    let name = OwnedText::new(&place.name);
+    Ok(look(context, name.text(), |queue, glance| glance.leader(queue))?.flatten())
+}

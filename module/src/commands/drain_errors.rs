@@ -1,0 +1,63 @@
+//! MQ.DRAINERRORS: takes errored messages out.
+
+use mq_engine::operations::{DrainErrors as Operation, Drained};
+
+use super::{Call, Command};
+use crate::failure::Failure;
+use crate::keyspace::Absent;
+use crate::server::Reply;
+use crate::sessions;
+use crate::syntax::{Argument, Choice, KeyUse, Slot, Syntax};
+
+/// `MQ.DRAINERRORS queue [COUNT n] [LEASE ms [SESSION]]`
+///
+/// An array of `[receipt, id, deliveries, payload, reason, consumer, failed-at-ms]`; without LEASE the receipt is 0.
+pub struct DrainErrors;
+
+const SYNTAX: Syntax = Syntax {
+    name: "MQ.DRAINERRORS",
+    summary: "Takes errored messages out of a queue, or with LEASE only claims them.",
+    since: "0.1.0",
+    complexity: "O(N log M) with N messages taken and M errored ones",
+    flags: "write",
+    key: KeyUse::ShowsAndUpdates,
+    positions: &[],
+    options: &[
+        Choice::new("COUNT", &[Argument::any_count()]),
+        Choice::new("LEASE", &[Argument::lease()]),
+        Choice::new("SESSION", &[]).needs("LEASE"),
+    ],
+};
+const COUNT: Slot = SYNTAX.slot("COUNT");
+const LEASE: Slot = SYNTAX.slot("LEASE");
+const SESSION: Slot = SYNTAX.slot("SESSION");
+
+impl Command for DrainErrors {
+    const SYNTAX: &'static Syntax = &SYNTAX;
+
+    fn run(call: &Call<'_>) -> Result<(), Failure> {
+        let (count, lease, session) = (call.count(COUNT), call.span(LEASE), call.session(SESSION)?);
+        let mut queue = call.open()?;
+        let drained = queue.step(&Operation { count, lease, session }, Absent::Empty)?.unwrap_or_default();
+        if !drained.is_empty() {
+            sessions::note(session, &queue.place());
+        }
+        reply(call.reply(), &drained);
+        queue.finish();
+        Ok(())
+    }
+}
+
+fn reply(reply: Reply<'_>, drained: &[Drained]) {
+    reply.array(drained.len());
+    for message in drained {
+        reply.array(7);
+        reply.integer(message.receipt.0);
+        reply.integer(message.id.0);
+        reply.integer(message.deliveries.into());
+        reply.bytes(&message.payload);
+        reply.bytes(&message.reason);
+        reply.bytes(&message.consumer);
+        reply.integer(message.failed_at.0);
+    }
+}

@@ -1,0 +1,59 @@
+//! MQ.PUSH: adds messages, all or none.
+
+use mq_engine::operations::{Push as Operation, Sequence};
+use mq_engine::{Priority, Token};
+
+use super::{Call, Command};
+use crate::failure::Failure;
+use crate::keyspace::Absent;
+use crate::syntax::{Argument, Choice, KeyUse, Slot, Syntax};
+
+/// `MQ.PUSH queue [DELAY ms] [PRIORITY p] [FENCE token] [SEQ producer n] MSG payload [payload ...]`
+///
+/// The id of the first message, the others following it; for a repeated push the id given then, or 0.
+pub struct Push;
+
+const SYNTAX: Syntax = Syntax {
+    name: "MQ.PUSH",
+    summary: "Adds messages to a queue, all or none.",
+    since: "0.1.0",
+    complexity: "O(N) with N messages",
+    flags: "write deny-oom fast",
+    key: KeyUse::Inserts,
+    positions: &[],
+    options: &[
+        Choice::new("MSG", &[Argument::payload()]).repeated().required(),
+        Choice::new("DELAY", &[Argument::span()]),
+        Choice::new("PRIORITY", &[Argument::number("p", 0, u8::MAX as u64)]),
+        Choice::new("FENCE", &[Argument::stamp("token")]),
+        Choice::new("SEQ", &[Argument::name("producer"), Argument::stamp("n")]),
+    ],
+};
+const MSG: Slot = SYNTAX.slot("MSG");
+const DELAY: Slot = SYNTAX.slot("DELAY");
+const PRIORITY: Slot = SYNTAX.slot("PRIORITY");
+const FENCE: Slot = SYNTAX.slot("FENCE");
+const SEQ: Slot = SYNTAX.slot("SEQ");
+
+impl Command for Push {
+    const SYNTAX: &'static Syntax = &SYNTAX;
+
+    fn run(call: &Call<'_>) -> Result<(), Failure> {
+        let payloads = call.words(MSG);
+        let operation = Operation {
+            delay: call.span(DELAY),
+            priority: Priority(call.number(PRIORITY).and_then(|p| u8::try_from(p).ok()).unwrap_or_default()),
+            fence: call.number(FENCE).map(Token),
+            sequence: call.number(SEQ).map(|first| Sequence { producer: call.given(SEQ), first }),
+            payloads: &payloads,
+        };
+        let mut queue = call.open()?;
+        let pushed = queue.step(&operation, Absent::Create)?;
+        if let Some(entry) = queue.entry() {
+            entry.sightings.duplicates += u64::from(pushed.is_some_and(|pushed| pushed.duplicate));
+        }
+        call.reply().integer(pushed.and_then(|pushed| pushed.first).map_or(0, |id| id.0));
+        queue.finish();
+        Ok(())
+    }
+}

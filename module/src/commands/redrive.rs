@@ -1,0 +1,48 @@
+//! MQ.REDRIVE: makes errored messages ready again.
+
+use mq_engine::Id;
+use mq_engine::operations::Redrive as Operation;
+
+use super::{Call, Command};
+use crate::failure::Failure;
+use crate::keyspace::Absent;
+use crate::syntax::{Argument, Choice, KeyUse, Slot, Syntax};
+
+/// `MQ.REDRIVE queue [COUNT n | ID id [id ...]]`
+///
+/// How many became ready.
+pub struct Redrive;
+
+const SYNTAX: Syntax = Syntax {
+    name: "MQ.REDRIVE",
+    summary: "Makes errored messages ready again, all of them by default.",
+    since: "0.1.0",
+    complexity: "O(N log M) with N messages redriven and M errored ones",
+    flags: "write",
+    key: KeyUse::Updates,
+    positions: &[],
+    options: &[
+        Choice::new("COUNT", &[Argument::any_count()]).excludes(&["ID"]),
+        Choice::new("ID", &[Argument::stamp("id")]).repeated(),
+    ],
+};
+const COUNT: Slot = SYNTAX.slot("COUNT");
+const ID: Slot = SYNTAX.slot("ID");
+
+impl Command for Redrive {
+    const SYNTAX: &'static Syntax = &SYNTAX;
+
+    fn run(call: &Call<'_>) -> Result<(), Failure> {
+        let ids = call.numbers(ID, Id);
+        let operation = match call.count(COUNT) {
+            Some(count) => Operation::Count(count),
+            None if call.has(ID) => Operation::Ids(&ids),
+            None => Operation::All,
+        };
+        let mut queue = call.open()?;
+        let redriven = queue.step(&operation, Absent::Empty)?.unwrap_or_default();
+        call.reply().integer(redriven);
+        queue.finish();
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! What becomes of a queue in files, copies and digests.
+//!
+//! In an RDB, a value is the state number below, then for a sound queue the chunks of [`Queue::encode`], then an empty one.
+//! To change the format: raise [`ENCODING_VERSION`], and let [`load`] go on reading what earlier versions wrote.
+
+use std::ffi::CStr;
+
+use mq_engine::{Decoder, Queue};
+
+use crate::entry::Entry;
+use crate::server::{Appender, Digest, Loader, ReadFailed, Saver, log_without_context};
+use crate::{agenda, moment, terms, waiting};
+
+/// The version that this module writes, and the last one that it reads.
+pub const ENCODING_VERSION: i32 = 1;
+
+const SOUND: u64 = 1;
+const BROKEN: u64 = 2;
+
+/// The parts of a queue in an append-only file, each in an `MQ.APPLY key part bytes`. [`crate::commands::apply`] reads them.
+pub const PART_CHUNK: &CStr = c"CHUNK";
+/// The end: all chunks of a sound queue are there.
+pub const PART_END: &CStr = c"END";
+/// A broken queue, of which there is nothing else.
+pub const PART_BROKEN: &CStr = c"BROKEN";
+
+/// Writes a value.
+pub fn save(saver: &mut Saver, entry: &Entry) {
+    let Ok(queue) = entry.queue() else { return saver.number(BROKEN) };
+    saver.number(SOUND);
+    queue.encode(&mut |chunk| {
+        if !chunk.is_empty() {
+            saver.bytes(chunk);
+        }
+    });
+    saver.bytes(b"");
+}
+
+/// Reads a value, which may be anything: RESTORE takes it from clients.
+pub fn load(loader: &mut Loader, version: i32) -> Option<Box<Entry>> {
+    if version > ENCODING_VERSION {
+        log_without_context(&format!(
+            "a queue was saved by a later MQ (format {version}, this one reads {ENCODING_VERSION})"
+        ));
+        return None;
+    }
+    match read(loader) {
+        Ok(queue) => Some(Box::new(Entry::new(queue))),
+        Err(why) => {
+            log_without_context(&format!("a saved queue cannot be read: {why}"));
+            None
+        }
+    }
+}
+
+fn read(loader: &mut Loader) -> Result<Option<Queue>, &'static str> {
+    let ended = |_: ReadFailed| "the file ends, or is damaged";
+    match loader.number().map_err(ended)? {
+        SOUND => {}
+        BROKEN => return Ok(None),
+        _ => return Err("it is neither sound nor broken"),
+    }
+    let mut decoder = Decoder::default();
+    loop {
+        let chunk = loader.bytes().map_err(ended)?;
+        if chunk.is_empty() {
+            return decoder.finish().map(Some).map_err(|corrupt| corrupt.0);
+        }
+        decoder.feed(&chunk).map_err(|corrupt| corrupt.0)?;
+    }
+}
+
+/// Writes a value as commands.
+pub fn rewrite(appender: &mut Appender, entry: &Entry) {
+    let Ok(queue) = entry.queue() else { return appender.apply(PART_BROKEN, b"") };
+    queue.encode(&mut |chunk| appender.apply(PART_CHUNK, chunk));
+    appender.apply(PART_END, b"");
+}
+
+/// Adds a value to a digest: equal for equal states, wherever they are.
+pub fn digest(digest: &mut Digest, entry: &Entry) {
+    match entry.queue() {
+        Ok(queue) => queue.encode(&mut |chunk| digest.bytes(chunk)),
+        Err(_) => digest.bytes(b"broken"),
+    }
+    digest.end();
+}
+
+/// What a value takes, in bytes.
+pub fn memory(entry: &Entry) -> usize {
+    let queue = entry.queue().map_or(0, Queue::memory_bytes);
+    size_of::<Entry>() + usize::try_from(queue).unwrap_or(usize::MAX / 2)
+}
+
+/// About how many allocations freeing a value gives back.
+pub fn free_effort(entry: &Entry) -> usize {
+    entry.queue().map_or(1, Queue::free_effort)
+}
+
+/// A second value with the same state.
+pub fn copy(entry: &Entry) -> Box<Entry> {
+    Box::new(entry.copy())
+}
+
+/// A key is gone from its place. Its leader led this value and no other, so standbys are looked after; consumers go on
+/// waiting for the name.
+pub fn unlinked(db: i32, name: &[u8]) {
+    if let Some(place) = waiting::place_with_candidates(db, name) {
+        agenda::plan(&place, moment::now());
+    }
+}
+
+/// Whether there is a mark to be saved.
+pub fn has_mark() -> bool {
+    terms::mark() > 0
+}
+
+/// Writes the mark.
+pub fn save_mark(saver: &mut Saver) {
+    saver.number(terms::mark());
+}
+
+/// Reads a mark.
+///
+/// # Errors
+/// There is none, or it is of a later version.
+pub fn load_mark(loader: &mut Loader, version: i32) -> Result<(), ReadFailed> {
+    if version > ENCODING_VERSION {
+        log_without_context("the file was saved by a later MQ");
+        return Err(ReadFailed);
+    }
+    terms::saw_numbers(loader.number()?);
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! The value of a key: a queue, and what this server knows of it beside its state.
+
+use std::sync::Arc;
+
+use mq_engine::{Corrupt, Executed, Moment, Operation, Queue, Record, Refusal, Time, apply_record};
+
+use crate::terms::{self, Epoch};
+
+/// A name in a database.
+///
+/// The name is counted by references, since a queue, its waiters and its sessions all hold it; atomically, since a value
+/// may be freed in another thread.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The database's number.
+    pub db: i32,
+    /// The key.
+    pub name: Arc<[u8]>,
+}
+
+impl Place {
+    /// This key of this database.
+    pub fn new(db: i32, name: &[u8]) -> Place {
+        Place { db, name: name.into() }
+    }
+
+    /// Whether it is that one.
+    pub fn is(&self, db: i32, name: &[u8]) -> bool {
+        self.db == db && *self.name == *name
+    }
+}
+
+/// Counted by this server since it loaded the queue; no part of its state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sightings {
+    /// Receipts refused.
+    pub stale: u64,
+    /// Pushes refused by their token, or for want of one.
+    pub fenced: u64,
+    /// Repeated pushes recognised.
+    pub duplicates: u64,
+}
+
+/// The value of a key.
+#[derive(Debug)]
+pub struct Entry {
+    /// `None`: BROKEN, its content unknown.
+    queue: Option<Queue>,
+    /// Set while the queue is being changed. Found set, the change was struck by a fault: BROKEN.
+    busy: bool,
+    /// Where its last write took place, which started or continued a term there. None since it was loaded or copied.
+    home: Option<Place>,
+    /// Since when this server knows it, or of its last term.
+    since: Epoch,
+    /// See there.
+    pub sightings: Sightings,
+}
+
+/// The queue was struck by a fault while it was being changed.
+#[derive(Debug)]
+pub struct Broken;
+
+impl Entry {
+    /// A queue that was created, loaded, or made by an effect; `None`: a broken one.
+    pub fn new(queue: Option<Queue>) -> Entry {
+        terms::saw_numbers(queue.as_ref().map_or(0, Queue::numbers_end));
+        Entry { queue, busy: false, home: None, since: terms::epoch(), sightings: Sightings::default() }
+    }
+
+    /// The same queue under another name, which starts a term of its own.
+    pub fn copy(&self) -> Entry {
+        Entry {
+            queue: self.queue().ok().cloned(),
+            busy: false,
+            home: None,
+            since: self.since,
+            sightings: Sightings::default(),
+        }
+    }
+
+    /// The queue.
+    ///
+    /// # Errors
+    /// It is broken.
+    pub fn queue(&self) -> Result<&Queue, Broken> {
+        self.queue.as_ref().filter(|_| !self.busy).ok_or(Broken)
+    }
+
+    /// Where it was written last: after a write, the place at which it is open.
+    pub fn home(&self) -> Option<&Place> {
+        self.home.as_ref()
+    }
+
+    /// Whether the next write at this place starts a term; until then nobody leads, and no session's claims go on.
+    pub fn is_pending(&self, db: i32, name: &[u8]) -> bool {
+        self.since != terms::epoch() || !self.home.as_ref().is_some_and(|home| home.is(db, name))
+    }
+
+    /// One step on a primary, at this place.
+    ///
+    /// # Errors
+    /// Broken, or refused; it changed nothing then.
+    pub fn execute<O: Operation>(
+        &mut self,
+        operation: &O,
+        now: Time,
+        (db, name): (i32, &[u8]),
+    ) -> Result<Executed<O::Output>, Stopped> {
+        let pending = self.is_pending(db, name);
+        let moment = Moment { now, term: pending.then(|| terms::start(now, self.since)) };
+        let executed = self.change(|queue| queue.execute(operation, moment))?;
+        let executed = executed.inspect_err(|refusal| self.count_refusal(refusal)).map_err(Stopped::Refused)?;
+        if executed.record != Record::Nothing && pending {
+            self.home = Some(Place::new(db, name));
+            self.since = terms::epoch();
+        }
+        Ok(executed)
+    }
+
+    fn count_refusal(&mut self, refusal: &Refusal) {
+        if *refusal == Refusal::Fenced {
+            self.sightings.fenced += 1;
+        }
+    }
+
+    /// Does what a command did on the primary that was sent on as it came.
+    ///
+    /// # Errors
+    /// Broken.
+    pub fn apply<O: Operation>(&mut self, operation: &O) -> Result<O::Output, Broken> {
+        self.change(|queue| queue.apply(operation))
+    }
+
+    /// Does what an effect says. A queue that cannot is broken from then on: it would differ from the primary's.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn apply_effect(&mut self, effect: &[u8]) -> Result<(), Corrupt> {
+        if self.queue().is_err() {
+            return Ok(()); // it stays so, whatever comes
+        }
+        self.busy = true;
+        let applied = apply_record(&mut self.queue, effect);
+        self.busy = applied.is_err();
+        terms::saw_numbers(self.queue.as_ref().map_or(0, Queue::numbers_end));
+        applied
+    }
+
+    /// Changes the queue. If that panics, it is broken from then on.
+    fn change<R>(&mut self, act: impl FnOnce(&mut Queue) -> R) -> Result<R, Broken> {
+        let Some(queue) = self.queue.as_mut().filter(|_| !self.busy) else { return Err(Broken) };
+        self.busy = true;
+        let result = act(queue);
+        self.busy = false;
+        terms::saw_numbers(queue.numbers_end());
+        Ok(result)
+    }
+}
+
+/// Why a step was not done.
+#[derive(Debug)]
+pub enum Stopped {
+    /// See [`Broken`].
+    Broken,
+    /// See there.
+    Refused(Refusal),
+}
+
+impl From<Broken> for Stopped {
+    fn from(_: Broken) -> Stopped {
+        Stopped::Broken
+    }
+}

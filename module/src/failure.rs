@@ -1,0 +1,89 @@
+//! Why a command is answered with an error.
+
+use std::fmt;
+
+use mq_engine::Refusal;
+
+use crate::entry::{Broken, Stopped};
+use crate::server::OtherType;
+use crate::syntax::Malformed;
+
+/// Every error that the module answers with. The command changed nothing.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// The command's words.
+    Malformed(Malformed),
+    /// The key holds something else.
+    OtherType,
+    /// A fault struck the queue while it was being changed.
+    Broken,
+    /// The queue's state forbids it.
+    Refused(Refusal),
+    /// SESSION inside a script.
+    SessionInScript,
+    /// An effect from somebody who is neither the primary nor the append-only file.
+    NotReplicated,
+    /// The server could not let the client wait.
+    CannotWait,
+}
+
+/// The answer to the client: the error's code, then what it means.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Malformed(malformed) => write!(f, "ERR {malformed}"),
+            Failure::OtherType => f.write_str("WRONGTYPE Operation against a key holding the wrong kind of value"),
+            Failure::Broken => f.write_str(
+                "BROKEN an internal fault struck this queue while it was being changed; it is refused until DEL or RESTORE",
+            ),
+            Failure::Refused(refusal) => refused(refusal, f),
+            Failure::SessionInScript => {
+                f.write_str("ERR SESSION is not allowed in a script: a script has no connection that could close")
+            }
+            Failure::NotReplicated => f.write_str("ERR MQ.APPLY is for replicas and append-only files"),
+            Failure::CannotWait => f.write_str("ERR the server cannot let this client wait"),
+        }
+    }
+}
+
+fn refused(refusal: &Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match refusal {
+        Refusal::Fenced => f.write_str("FENCED a push needs the token of this queue's current leader"),
+        Refusal::OutOfOrder { expected } => {
+            write!(f, "OUTOFORDER the number expected from this producer is {expected}")
+        }
+        Refusal::QueueFull { max_length } => write!(f, "QUEUEFULL the queue's max-length is {max_length} messages"),
+        Refusal::TokenAhead => f.write_str("ERR FENCE token is more than a day ahead of the server's clock"),
+        Refusal::ProducersFull => f.write_str(
+            "ERR SEQ producer is new, and the queue remembers as many as it can whose last push carried FENCE",
+        ),
+        Refusal::NumbersExhausted => f.write_str("ERR the queue has used up its numbers (2^53)"),
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Failure {
+        Failure::Malformed(malformed)
+    }
+}
+
+impl From<OtherType> for Failure {
+    fn from(_: OtherType) -> Failure {
+        Failure::OtherType
+    }
+}
+
+impl From<Broken> for Failure {
+    fn from(_: Broken) -> Failure {
+        Failure::Broken
+    }
+}
+
+impl From<Stopped> for Failure {
+    fn from(stopped: Stopped) -> Failure {
+        match stopped {
+            Stopped::Broken => Failure::Broken,
+            Stopped::Refused(refusal) => Failure::Refused(refusal),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What a callback of the server is called with.
+
+use std::ffi::CStr;
+use std::marker::PhantomData;
+use std::os::raw::{c_char, c_int};
+use std::ptr::null_mut;
+
+use mq_engine::SessionId;
+use redis_module::raw;
+
+use super::text::Text;
+
+/// The server's side of one callback.
+#[derive(Clone, Copy)]
+pub struct Context<'c> {
+    raw: *mut raw::RedisModuleCtx,
+    life: PhantomData<&'c ()>,
+}
+
+/// The effects' command, see [`crate::commands::apply`].
+const APPLY: &CStr = c"MQ.APPLY";
+
+impl<'c> Context<'c> {
+    /// # Safety
+    /// The context is valid for `'c`.
+    pub(super) unsafe fn new(raw: *mut raw::RedisModuleCtx) -> Context<'c> {
+        Context { raw, life: PhantomData }
+    }
+
+    /// The server's own handle.
+    pub(super) fn raw(self) -> *mut raw::RedisModuleCtx {
+        self.raw
+    }
+
+    /// Under which circumstances this callback runs.
+    pub fn flags(self) -> Flags {
+        // SAFETY: the context is valid for 'c.
+        Flags(unsafe { rm!(RedisModule_GetContextFlags, self.raw) } as u32)
+    }
+
+    /// The database in which keys are opened and effects take place.
+    pub fn db(self) -> i32 {
+        // SAFETY: the context is valid for 'c.
+        unsafe { rm!(RedisModule_GetSelectedDb, self.raw) }
+    }
+
+    /// Turns to another database; for contexts without a client (timers).
+    pub fn select_db(self, db: i32) {
+        // SAFETY: the context is valid for 'c. A database that does not exist is refused, which cannot be here: `db` was
+        // a context's own once.
+        unsafe { rm!(RedisModule_SelectDb, self.raw, db) };
+    }
+
+    /// The connection that sent the command.
+    pub fn session(self) -> SessionId {
+        // SAFETY: the context is valid for 'c.
+        SessionId(unsafe { rm!(RedisModule_GetClientId, self.raw) })
+    }
+
+    /// Sends the command as it came to the replicas and the log. Only while a command of a client runs: in any other
+    /// callback, `argv` is not what is meant.
+    pub fn replicate_verbatim(self) {
+        // SAFETY: the context is valid for 'c.
+        unsafe { rm!(RedisModule_ReplicateVerbatim, self.raw) };
+    }
+
+    /// Sends what was done to the replicas and the log, as one argument.
+    pub fn replicate_effect(self, queue: Text<'_>, effect: &[u8]) {
+        // SAFETY: the context is valid for 'c; the arguments are what the format says: a string of the server's, then a
+        // pointer with a length. All are copied.
+        let done = unsafe {
+            rm!(
+                RedisModule_Replicate,
+                self.raw,
+                APPLY.as_ptr(),
+                c"sb".as_ptr(),
+                queue.raw(),
+                effect.as_ptr(),
+                effect.len()
+            )
+        };
+        if done != 0 {
+            self.warn("an effect could not be sent to the replicas: is MQ.APPLY renamed?");
+        }
+    }
+
+    /// Tells WATCH and client-side caches that the key has changed.
+    pub fn signal_modified(self, key: Text<'_>) {
+        // SAFETY: the context is valid for 'c, the string for the call.
+        unsafe { rm!(RedisModule_SignalModifiedKey, self.raw, key.raw()) };
+    }
+
+    /// Whether a missing key may come into being here: not while its slot of the cluster is another's, or on its way there.
+    /// (A call of the module's own is refused then, as a client's would be redirected.)
+    pub fn may_create(self, key: Text<'_>) -> bool {
+        if !self.flags().in_cluster() {
+            return true;
+        }
+        // SAFETY: the context is valid; the arguments are what the format says, one string of the server's. The reply is
+        // freed here.
+        unsafe {
+            let reply: *mut raw::RedisModuleCallReply =
+                rm!(RedisModule_Call, self.raw, c"EXISTS".as_ptr(), c"s".as_ptr(), key.raw());
+            if !reply.is_null() {
+                rm!(RedisModule_FreeCallReply, reply);
+            }
+            !reply.is_null()
+        }
+    }
+
+    /// One line of the server's log, as a warning.
+    pub fn warn(self, line: &str) {
+        log(self.raw, c"warning", line);
+    }
+
+    /// One line of the server's log.
+    pub fn notice(self, line: &str) {
+        log(self.raw, c"notice", line);
+    }
+
+    /// A line of `INFO`, such as `("memory", "maxmemory_policy")`.
+    pub fn server_info(self, section: &CStr, field: &CStr) -> Option<String> {
+        // SAFETY: the context is valid for 'c; the field's text lives as long as the data that is freed last.
+        unsafe {
+            let data = rm!(RedisModule_GetServerInfo, self.raw, section.as_ptr());
+            let value: *const c_char = rm!(RedisModule_ServerInfoGetFieldC, data, field.as_ptr());
+            let text = (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().trim().to_owned());
+            rm!(RedisModule_FreeServerInfo, self.raw, data);
+            text
+        }
+    }
+}
+
+/// One line of the server's log, from a callback that has no context.
+pub(crate) fn log_without_context(line: &str) {
+    log(null_mut(), c"warning", line);
+}
+
+fn log(context: *mut raw::RedisModuleCtx, level: &CStr, line: &str) {
+    /// The server cuts longer lines off.
+    const LONGEST: usize = 1000;
+    let bytes = line.as_bytes();
+    let length = bytes.len().min(LONGEST) as c_int;
+    // SAFETY: a null context is allowed; the format takes a length and a pointer to at least that many bytes.
+    unsafe { rm!(RedisModule_Log, context, level.as_ptr(), c"%.*s".as_ptr(), length, bytes.as_ptr()) }
+}
+
+/// Under which circumstances a callback runs.
+#[derive(Clone, Copy)]
+pub struct Flags(u32);
+
+impl Flags {
+    fn any(self, flags: u32) -> bool {
+        self.0 & flags != 0
+    }
+
+    /// The command comes from this server's primary, or from its own append-only file: it was judged already.
+    pub fn is_copy(self) -> bool {
+        self.any(raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING)
+    }
+
+    /// The server is a primary and not loading.
+    pub fn is_serving_primary(self) -> bool {
+        self.any(raw::REDISMODULE_CTX_FLAGS_MASTER) && !self.any(raw::REDISMODULE_CTX_FLAGS_LOADING)
+    }
+
+    /// The server is a node of a cluster.
+    pub fn in_cluster(self) -> bool {
+        self.any(raw::REDISMODULE_CTX_FLAGS_CLUSTER)
+    }
+
+    /// Inside a script or function.
+    pub fn in_script(self) -> bool {
+        self.any(raw::REDISMODULE_CTX_FLAGS_LUA)
+    }
+
+    /// Inside a script or a transaction: what others see must wait until it has ended.
+    pub fn in_transaction(self) -> bool {
+        self.any(raw::REDISMODULE_CTX_FLAGS_LUA | raw::REDISMODULE_CTX_FLAGS_MULTI)
+    }
+
+    /// The client can be kept waiting.
+    pub fn may_block(self) -> bool {
+        !self.in_transaction() && !self.is_copy() && !self.any(raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING)
+    }
+}

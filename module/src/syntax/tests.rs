@@ -1,0 +1,196 @@
+//! Every way of being malformed that a table allows, made of the tables themselves.
+
+use mq_tests::{Server, every_state};
+
+use super::{Argument, Choice, Kind, Malformed, Syntax, Times, Words, parse};
+use crate::COMMANDS;
+
+impl<'w> Words<'w> for &'w [String] {
+    fn count(self) -> usize {
+        self.len()
+    }
+
+    fn word(self, at: usize) -> Option<&'w [u8]> {
+        self.get(at).map(String::as_bytes)
+    }
+}
+
+/// A call, and what its error must name.
+type Case = (Vec<String>, String);
+
+fn syntaxes() -> impl Iterator<Item = &'static Syntax> {
+    COMMANDS.iter().map(|command| command.syntax())
+}
+
+fn sample(argument: &Argument) -> String {
+    match argument.kind {
+        Kind::Name | Kind::Bytes(_) => "some".into(),
+        Kind::Number(least, _) | Kind::Milliseconds(least, _) => least.to_string(),
+        Kind::Word(words) => words[0].to_lowercase(),
+    }
+}
+
+/// Values that the argument must not have.
+fn wrong_samples(argument: &Argument) -> Vec<String> {
+    match argument.kind {
+        Kind::Name => vec![String::new(), "n".repeat(256)],
+        Kind::Bytes(_) => vec![],
+        Kind::Number(least, most) | Kind::Milliseconds(least, most) => {
+            let mut wrong: Vec<String> = ["", "x", "-1", "+1", "1.5", "1 ", "0x1"].map(String::from).to_vec();
+            wrong.push((u128::from(most) + 1).to_string());
+            wrong.push(u128::MAX.to_string());
+            wrong.extend(least.checked_sub(1).map(|below| below.to_string()));
+            wrong
+        }
+        Kind::Word(_) => vec![String::new(), "nonsense".into()],
+    }
+}
+
+fn said(option: &Choice) -> Vec<String> {
+    [option.word.to_lowercase()].into_iter().chain(option.arguments.iter().map(sample)).collect()
+}
+
+fn option<'s>(syntax: &'s Syntax, word: &str) -> &'s Choice {
+    syntax.options.iter().find(|option| option.word == word).expect("a word of this table")
+}
+
+/// The command, the queue, and its positions.
+fn head(syntax: &Syntax, queue: &str) -> Vec<String> {
+    let positions = syntax.positions.iter().map(|position| sample(&position.argument));
+    [syntax.name.into(), queue.into()].into_iter().chain(positions).collect()
+}
+
+/// What must stand beside an option.
+fn company(syntax: &Syntax, of: &Choice) -> Vec<String> {
+    of.needs.map_or_else(Vec::new, |needed| said(option(syntax, needed)))
+}
+
+/// The required options but for `without`: they come last, since they are repeated to the end.
+fn tail(syntax: &Syntax, without: Option<&Choice>) -> Vec<String> {
+    let required = syntax.options.iter().filter(|option| option.required);
+    required.filter(|option| without.is_none_or(|without| without.word != option.word)).flat_map(said).collect()
+}
+
+fn well_formed(syntax: &Syntax, queue: &str) -> Vec<Vec<String>> {
+    let mut calls = vec![[head(syntax, queue), tail(syntax, None)].concat()];
+    for option in syntax.options {
+        calls.push([head(syntax, queue), company(syntax, option), said(option), tail(syntax, Some(option))].concat());
+    }
+    calls
+}
+
+fn malformed(syntax: &Syntax, queue: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    malformed_positions(syntax, queue, &mut cases);
+    for option in syntax.options {
+        malformed_option(syntax, option, queue, &mut cases);
+    }
+    let is_open = syntax.positions.iter().all(|position| position.times != Times::Repeated);
+    if is_open {
+        cases.push(([head(syntax, queue), vec!["nonsense".into()], tail(syntax, None)].concat(), "nonsense".into()));
+    }
+    cases
+}
+
+fn malformed_positions(syntax: &Syntax, queue: &str, cases: &mut Vec<Case>) {
+    let whole = head(syntax, queue);
+    for (nth, position) in syntax.positions.iter().enumerate() {
+        let before = &whole[..2 + nth];
+        let name = position.argument.name;
+        if position.times != Times::AtMostOnce {
+            cases.push((before.to_vec(), name.into()));
+        }
+        for wrong in wrong_samples(&position.argument) {
+            cases.push(([before, &[wrong.clone()], &whole[3 + nth..], &tail(syntax, None)].concat(), name.into()));
+            if position.times == Times::Repeated {
+                cases.push(([&whole[..], &[wrong]].concat(), name.into()));
+            }
+        }
+    }
+    for required in syntax.options.iter().filter(|option| option.required) {
+        cases.push((whole.clone(), required.word.into()));
+    }
+}
+
+fn malformed_option(syntax: &Syntax, option: &Choice, queue: &str, cases: &mut Vec<Case>) {
+    let before = [head(syntax, queue), company(syntax, option)].concat();
+    let (said, tail) = (said(option), tail(syntax, Some(option)));
+    let name = |argument: &Argument| format!("{} {}", option.word, argument.name);
+    for (nth, argument) in option.arguments.iter().enumerate() {
+        cases.push(([&before[..], &said[..=nth]].concat(), name(argument)));
+        for wrong in wrong_samples(argument) {
+            let mut said = said.clone();
+            said[1 + nth] = wrong.clone();
+            cases.push(([&before[..], &said[..], &tail[..]].concat(), name(argument)));
+            if option.repeated {
+                cases.push(([before.clone(), self::said(option), vec![wrong]].concat(), name(argument)));
+            }
+        }
+    }
+    if !option.repeated {
+        cases.push(([&before[..], &said[..], &said[..], &tail[..]].concat(), option.word.into()));
+    }
+    if option.needs.is_some() {
+        cases.push(([head(syntax, queue), said.clone(), tail.clone()].concat(), option.word.into()));
+    }
+    let others = syntax.options.iter().filter(|other| other.word != option.word && other.needs.is_none());
+    for other in others.filter(|other| option.excludes.iter().any(|word| *word == "*" || *word == other.word)) {
+        cases.push(([head(syntax, queue), said.clone(), self::said(other)].concat(), other.word.into()));
+    }
+}
+
+#[test]
+fn what_the_tables_allow_is_read() {
+    for syntax in syntaxes() {
+        for call in well_formed(syntax, "q") {
+            assert_eq!(parse(syntax, &*call).err(), None, "{call:?}");
+        }
+    }
+}
+
+#[test]
+fn every_argument_is_found_where_it_stands() {
+    for syntax in syntaxes() {
+        for choice in syntax.options.iter().filter(|option| option.arguments.len() == 1) {
+            let argument = &choice.arguments[0];
+            let (Kind::Number(_, most) | Kind::Milliseconds(_, most)) = argument.kind else { continue };
+            let value = [choice.word.to_uppercase(), most.to_string()].to_vec();
+            let call = [head(syntax, "q"), company(syntax, choice), value, tail(syntax, Some(choice))].concat();
+            let parsed = parse(syntax, &*call).expect("the largest value is allowed");
+            assert_eq!(parsed.number(syntax.slot(choice.word)), Some(most), "{call:?}");
+            assert_eq!(parsed.bytes(syntax.slot(choice.word)), Some(most.to_string().as_bytes()), "{call:?}");
+        }
+    }
+}
+
+#[test]
+fn every_malformed_call_is_refused_and_the_error_names_the_argument() {
+    let mut count = 0;
+    for syntax in syntaxes() {
+        for (call, named) in malformed(syntax, "q") {
+            let Err(Malformed(why)) = parse(syntax, &*call) else { panic!("{call:?} was read") };
+            assert!(why.contains(&named), "{call:?}: {why:?} does not name {named}");
+            count += 1;
+        }
+    }
+    assert!(count > 300, "{count} cases");
+}
+
+#[test]
+fn a_malformed_call_changes_nothing_on_a_server() {
+    let server = Server::start();
+    let mut c = server.connect();
+    every_state(&mut c, "q");
+    let before = c.digest("q");
+    for syntax in syntaxes() {
+        for (queue, exists) in [("q", 1), ("missing", 0)] {
+            for (call, named) in malformed(syntax, queue) {
+                let refusal = c.refusal(&call[..]);
+                assert!(refusal.starts_with("ERR "), "{call:?}: {refusal}");
+                assert!(refusal.contains(&named), "{call:?}: {refusal:?} does not name {named}");
+                assert_eq!(c.int(["EXISTS", queue]), exists, "{call:?}");
+            }
+        }
+        assert_eq!(c.digest("q"), before, "{}", syntax.name);
+    }
+}
