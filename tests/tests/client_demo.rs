@@ -13,12 +13,17 @@ fn demo(home: &Path, arguments: &str) -> Peer {
     Peer::spawn_with(format!("demo {arguments}").as_str(), &[("TMPDIR", home.as_os_str())])
 }
 
-/// How many processes carry this TMPDIR; `None` where the system does not show it.
+/// How many processes carry this TMPDIR, or work in it (redis-server writes its title over its environment); `None`
+/// where the system does not show it.
 fn processes_of(home: &Path) -> Option<usize> {
     let mark = [b"TMPDIR=", home.as_os_str().as_encoded_bytes(), b"\0"].concat();
-    let environments =
-        fs::read_dir("/proc").ok()?.filter_map(|entry| fs::read(entry.ok()?.path().join("environ")).ok());
-    Some(environments.filter(|environment| environment.windows(mark.len()).any(|window| window == mark)).count())
+    let belongs = |process: &Path| {
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        let works_here = fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(home));
+        works_here || environment.windows(mark.len()).any(|window| window == mark)
+    };
+    let processes = fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    Some(processes.filter(|process| belongs(process)).count())
 }
 
 fn files_in(home: &Path) -> Vec<impl AsRef<OsStr> + use<> + std::fmt::Debug> {

@@ -90,21 +90,26 @@ fn waiters_transactions_scripts_and_sessions_are_replicated_as_what_they_did() {
     let primary = Server::start();
     let replica = Server::builder().replica_of(&primary);
     let mut c = primary.connect();
-    c.leader("MQ.LEADER q me LEASE 3600000 SESSION");
     for n in 0..10 {
+        let q = &format!("q{n}");
+        c.leader(format!("MQ.LEADER {q} me LEASE 3600000 SESSION"));
         let waiters: Vec<_> = (0..3)
-            .map(|w| Waiter::spawn(&primary, format!("MQ.CLAIM q w{w} COUNT 2 LEASE 3600000 BLOCK 0 SESSION")))
+            .map(|w| Waiter::spawn(&primary, format!("MQ.CLAIM {q} w{w} COUNT 2 LEASE 3600000 BLOCK 0 SESSION")))
             .collect();
-        c.exec(&[&format!("MQ.PUSH q MSG {n}"), "MQ.PUSH q PRIORITY 1 MSG x", "MQ.CLAIM q direct"]);
-        c.eval("redis.call('MQ.PUSH', KEYS[1], 'MSG', 'l'); return redis.call('MQ.CLAIM', KEYS[1], 'lua')", "q", &[])
+        c.exec(&[
+            &format!("MQ.PUSH {q} MSG {n}"),
+            &format!("MQ.PUSH {q} PRIORITY 1 MSG x"),
+            &format!("MQ.CLAIM {q} direct"),
+        ]);
+        c.eval("redis.call('MQ.PUSH', KEYS[1], 'MSG', 'l'); return redis.call('MQ.CLAIM', KEYS[1], 'lua')", q, &[])
             .expect("a good script");
-        c.int("MQ.PUSH q MSG a b c d e f");
+        c.int(format!("MQ.PUSH {q} MSG a b c d e f"));
         for waiter in waiters {
             // Its connection closes, so its session's claims end.
             assert!(!waiter.claims().is_empty());
         }
     }
-    same(&primary, &replica, "q");
+    (0..10).for_each(|n| same(&primary, &replica, &format!("q{n}")));
 }
 
 #[test]
@@ -215,5 +220,5 @@ fn a_replica_with_other_defaults_is_the_same() {
     let mut churn = Churn::new(9);
     (0..800).for_each(|_| churn.step(&mut c, "q"));
     same(&primary, &replica, "q");
-    assert_eq!(replica.connect().fields("MQ.CONFIG q").int("lease"), 30_000);
+    assert_eq!(replica.connect().fields("MQ.INFO q").int("lease"), 30_000);
 }
