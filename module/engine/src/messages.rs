@@ -124,31 +124,36 @@ impl Messages {
 
     /// Whether these messages, ids from `first`, fit into the lane's last segment at `now`.
     pub fn has_room(&self, key: LaneKey, first: Id, payloads: &[&[u8]], now: Time) -> bool {
-        let Some(tail) = self.lanes.get(&key.priority).and_then(|lane| lane.tail(key.parked)) else {
-            return false;
-        };
-        let bytes = payloads.iter().map(|payload| payload.len()).sum();
-        let largest = payloads.iter().map(|payload| payload.len()).max().unwrap_or(0);
+        let Some(tail) = self.lanes.get(&key.priority).and_then(|lane| lane.tail(key.parked)) else { return false };
+        let (mut bytes, mut largest) = (0, 0);
+        for payload in payloads {
+            bytes += payload.len();
+            largest = largest.max(payload.len());
+        }
         let last = Id(first.0 + payloads.len() as u64 - 1);
         self.segment(tail).has_room(payloads.len(), bytes, largest, last, now)
     }
 
-    /// Appends a message with an id above all others. In a lane that is not parked it is ready.
-    pub fn append(&mut self, key: LaneKey, id: Id, payload: &[u8], now: Time) -> Place {
-        let lane = self.lanes.entry(key.priority).or_default();
-        let tail = lane.tail(key.parked);
-        let room = tail.filter(|tail| self.segments[*tail as usize].has_room(1, payload.len(), payload.len(), id, now));
-        let segment = room.unwrap_or_else(|| self.open_segment(key, id, now));
-        let slot = self.with(segment, |segment| segment.append(id, payload));
-        self.live += 1;
-        if !key.parked {
-            let first = self.segment(segment).first;
-            let lane = self.lanes.entry(key.priority).or_default();
-            lane.fresh.entry(first).or_insert(segment);
-            lane.fresh_count += 1;
-            self.ready += 1;
+    /// Appends messages with consecutive ids above all others. In a lane that is not parked they are ready.
+    pub fn append(&mut self, key: LaneKey, first: Id, payloads: &[&[u8]], now: Time) {
+        let mut next = first;
+        let mut left = payloads;
+        while !left.is_empty() {
+            let tail = self.lanes.get(&key.priority).and_then(|lane| lane.tail(key.parked));
+            let has_room = |tail: &u32| self.segment(*tail).has_room(1, left[0].len(), left[0].len(), next, now);
+            let index = tail.filter(has_room).unwrap_or_else(|| self.open_segment(key, next, now));
+            let count = self.with(index, |segment| segment.append_some(next, left, now));
+            if !key.parked {
+                let first = self.segment(index).first;
+                let lane = self.lanes.entry(key.priority).or_default();
+                lane.fresh.insert(first, index);
+                lane.fresh_count += count as u64;
+                self.ready += count as u64;
+            }
+            self.live += count as u64;
+            next.0 += count as u64;
+            left = &left[count..];
         }
-        Place { segment, slot: slot as u16 }
     }
 
     fn open_segment(&mut self, key: LaneKey, first: Id, now: Time) -> u32 {
@@ -171,48 +176,38 @@ impl Messages {
         lane.fresh.remove(&segment.first);
     }
 
-    /// The next message to claim: highest priority first, then smallest id. It is ready no longer.
-    pub fn take_ready(&mut self) -> Option<Taken> {
+    /// The next message to claim: highest priority first, then smallest id. It is ready no longer. `None`: none is ready,
+    /// or its payload is larger than `limit`.
+    pub fn take_ready(&mut self, limit: usize) -> Option<Taken> {
         let (_, lane) = self.lanes.iter_mut().rev().find(|(_, lane)| lane.ready() > 0)?;
         let fresh = lane.fresh.first_key_value().map(|(_, index)| *index);
-        let fresh_id = fresh.map(|index| {
-            let segment = &self.segments[index as usize];
-            (segment.id(segment.fresh), index)
-        });
-        let returned_id = lane.returned.first_key_value().map(|(id, _)| *id);
-        self.ready -= 1;
-        match (fresh_id, returned_id) {
-            (Some((id, index)), returned) if returned.is_none_or(|returned| id < returned) => {
-                let slot = Self::advance_fresh(&mut self.segments[index as usize]);
-                if self.segments[index as usize].fresh == self.segments[index as usize].len() {
+        let returned = lane.returned.first_key_value().map(|(id, returned)| (*id, *returned));
+        let taken = match (fresh, returned) {
+            (Some(index), returned)
+                if returned.is_none_or(|(id, _)| self.segments[index as usize].next_fresh() < id) =>
+            {
+                let segment = &mut self.segments[index as usize];
+                let (id, slot) = (segment.next_fresh(), segment.fresh);
+                if segment.payload(slot).len() > limit {
+                    return None;
+                }
+                if segment.advance() {
                     lane.fresh.pop_first();
                 }
                 lane.fresh_count -= 1;
-                Some(Taken { id, place: Place { segment: index, slot }, deliveries: 0 })
+                Taken { id, place: Place { segment: index, slot: slot as u16 }, deliveries: 0 }
             }
-            _ => lane.returned.pop_first().map(|(id, r)| Taken { id, place: r.place, deliveries: r.deliveries }),
-        }
-    }
-
-    /// Moves the cursor past the slot it stands on, and past what is gone behind it. Returns the slot.
-    fn advance_fresh(segment: &mut Segment) -> u16 {
-        let slot = segment.fresh;
-        segment.fresh += 1;
-        while segment.fresh < segment.len() && segment.is_gone(segment.fresh) {
-            segment.fresh += 1;
-        }
-        slot as u16
-    }
-
-    /// The payload size of the next message to claim.
-    pub fn next_ready_size(&self) -> Option<usize> {
-        let (_, lane) = self.lanes.iter().rev().find(|(_, lane)| lane.ready() > 0)?;
-        let fresh = lane.fresh.first_key_value().map(|(_, index)| {
-            let segment = self.segment(*index);
-            (segment.id(segment.fresh), segment.payload(segment.fresh).len())
-        });
-        let returned = lane.returned.first_key_value().map(|(id, r)| (*id, self.payload(r.place).len()));
-        fresh.into_iter().chain(returned).min().map(|(_, size)| size)
+            (_, Some((id, Returned { place, deliveries }))) => {
+                if self.segments[place.segment as usize].payload(place.slot.into()).len() > limit {
+                    return None;
+                }
+                lane.returned.pop_first();
+                Taken { id, place, deliveries }
+            }
+            _ => return None,
+        };
+        self.ready -= 1;
+        Some(taken)
     }
 
     /// Makes a message ready (again) that is in no other state.

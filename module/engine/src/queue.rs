@@ -5,7 +5,7 @@ use crate::codec::Corrupt;
 use crate::delays::{Delayed, Delays};
 use crate::errors::{Errored, Errors};
 use crate::leader::Leadership;
-use crate::messages::{LaneKey, Messages, Place, Taken};
+use crate::messages::{LaneKey, Messages, Taken};
 use crate::owners::Owners;
 use crate::producers::Producers;
 use crate::stamps::Stamps;
@@ -261,10 +261,17 @@ impl Queue {
         self.errors.waiting.insert(self.messages.id(claim.place), errored);
     }
 
-    /// → DELAYED.
-    pub(crate) fn add_delay(&mut self, place: Place, due_at: Time, deliveries: u32) {
-        let id = self.messages.id(place);
-        self.delays.insert(id, Delayed { due_at, place, deliveries });
+    /// (nothing) → DELAYED, for a message that was just appended to a parked lane.
+    pub(crate) fn add_delay(&mut self, lane: LaneKey, id: Id, due_at: Time) {
+        if let Some(place) = self.messages.find(lane, id) {
+            self.delays.insert(id, Delayed { due_at, place, deliveries: 0 });
+        }
+    }
+
+    /// CLAIMED → DELAYED.
+    pub(crate) fn retry_later(&mut self, claim: &Claim, due_at: Time) {
+        let (place, deliveries) = (claim.place, claim.deliveries);
+        self.delays.insert(self.messages.id(place), Delayed { due_at, place, deliveries });
     }
 
     /// ERRORED → taken, nothing kept.

@@ -125,6 +125,34 @@ impl Segment {
             && now.since(self.created_at).0 < SEGMENT_SPAN_MS
     }
 
+    /// Appends the first of these messages, and of the others as many as have room; how many that were.
+    pub fn append_some(&mut self, first: Id, payloads: &[&[u8]], now: Time) -> usize {
+        let mut count = 0;
+        for payload in payloads {
+            let id = Id(first.0 + count as u64);
+            if count > 0 && !self.has_room(1, payload.len(), payload.len(), id, now) {
+                break;
+            }
+            self.append(id, payload);
+            count += 1;
+        }
+        count
+    }
+
+    /// The id of the message on which the cursor stands.
+    pub fn next_fresh(&self) -> Id {
+        self.id(self.fresh)
+    }
+
+    /// Moves the cursor to the next message that is not gone; whether there is none.
+    pub fn advance(&mut self) -> bool {
+        self.fresh += 1;
+        while self.fresh < self.len() && self.is_gone(self.fresh) {
+            self.fresh += 1;
+        }
+        self.fresh == self.len()
+    }
+
     /// Appends a message whose id is above all others here. In the parked lanes it is not `fresh`.
     pub fn append(&mut self, id: Id, payload: &[u8]) -> usize {
         let slot = self.len();

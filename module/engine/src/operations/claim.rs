@@ -64,18 +64,10 @@ impl Operation for Claim<'_> {
         let mut deliveries = Vec::with_capacity(self.count.min(ready));
         let owner = queue.owners.find_or_add(&mut queue.texts, self.consumer, self.session);
         let deadline = queue.now.after(self.lease.unwrap_or(queue.settings.lease));
-        let mut bytes = 0;
+        let mut room = usize::MAX; // the first one may be of any size
         while deliveries.len() < self.count {
-            let Some(size) = queue.messages.next_ready_size() else {
-                break;
-            };
-            bytes += size;
-            if bytes > REPLY_BYTES && !deliveries.is_empty() {
-                break;
-            }
-            let Some(mut taken) = queue.messages.take_ready() else {
-                break;
-            };
+            let Some(mut taken) = queue.messages.take_ready(room) else { break };
+            room = room.min(REPLY_BYTES).saturating_sub(queue.messages.payload(taken.place).len());
             taken.deliveries = taken.deliveries.saturating_add(1);
             queue.totals.delivered += 1;
             queue.totals.redelivered += u64::from(taken.deliveries > 1);

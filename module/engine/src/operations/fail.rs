@@ -46,7 +46,7 @@ impl Operation for Fail<'_> {
                 if retry.0 == 0 {
                     queue.messages.put_back(claim.place, claim.deliveries);
                 } else {
-                    queue.add_delay(claim.place, queue.now.after(retry), claim.deliveries);
+                    queue.retry_later(&claim, queue.now.after(retry));
                 }
             }
             (Kind::Message, _) => {

@@ -99,11 +99,10 @@ impl Operation for Push<'_> {
     fn apply(&self, queue: &mut Queue) -> Pushed {
         let lane = Queue::lane(self.priority, self.delayed());
         let first = queue.stamps.ids(self.payloads.len());
-        for (offset, payload) in self.payloads.iter().enumerate() {
-            let place = queue.messages.append(lane, Id(first.0 + offset as u64), payload, queue.now);
-            if let Some(delay) = self.delay.filter(|_| lane.parked) {
-                queue.add_delay(place, queue.now.after(delay), 0);
-            }
+        queue.messages.append(lane, first, self.payloads, queue.now);
+        if let Some(delay) = self.delay.filter(|_| lane.parked) {
+            let due_at = queue.now.after(delay);
+            (0..self.payloads.len() as u64).for_each(|offset| queue.add_delay(lane, Id(first.0 + offset), due_at));
         }
         if let Some(Sequence { producer, first: number }) = self.sequence {
             let count = self.payloads.len() as u64;
