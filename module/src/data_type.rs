@@ -132,3 +132,75 @@ pub fn load_mark(loader: &mut Loader, version: i32) -> Result<(), ReadFailed> {
     terms::saw_numbers(loader.number()?);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use mq_tests::{Conn, Server, Value};
+
+    /// What a broken queue is dumped as: a dump of a sound one, with the state number and nothing else in it.
+    fn broken_dump(c: &mut Conn) -> Vec<u8> {
+        const KIND_AND_TYPE: usize = 1 + 9;
+        const VERSION_AND_CHECKSUM: usize = 2 + 8;
+        const NUMBER: u8 = 2;
+        const END: u8 = 0;
+        c.int("MQ.PUSH sound MSG a");
+        let Value::BulkString(dump) = c.ok("DUMP sound") else { panic!("a dump is a string") };
+        let middle = [NUMBER, super::BROKEN as u8, END];
+        [&dump[..KIND_AND_TYPE], &middle, &dump[dump.len() - VERSION_AND_CHECKSUM..]].concat()
+    }
+
+    #[test]
+    fn a_broken_queue_is_refused_everywhere_and_saved_copied_and_loaded_as_broken() {
+        let mut server = Server::builder().config("appendonly yes").config("aof-use-rdb-preamble no").start();
+        let mut c = server.connect();
+        c.ok("DEBUG SET-SKIP-CHECKSUM-VALIDATION 1");
+        let dump = broken_dump(&mut c);
+        c.ok([b"RESTORE", &b"q"[..], b"0", &dump]);
+        let digest = c.digest("q");
+        c.ok("COPY q copied");
+        c.ok("DEBUG RELOAD");
+        c.ok("BGREWRITEAOF");
+        mq_tests::until("the log is rewritten", || c.server_count("persistence", "aof_rewrite_in_progress") == 0);
+        server.restart();
+        let mut c = server.connect();
+        for queue in ["q", "copied"] {
+            assert_eq!(c.digest(queue), digest);
+            for command in [
+                "MQ.PUSH $ MSG a",
+                "MQ.CLAIM $ w",
+                "MQ.CLAIM $ w BLOCK 0",
+                "MQ.ACK $ 1",
+                "MQ.FAIL $ 1",
+                "MQ.EXTEND $ 5 1",
+                "MQ.RELEASE $ 1",
+                "MQ.LEADER $",
+                "MQ.LEADER $ me BLOCK 0",
+                "MQ.DRAINERRORS $",
+                "MQ.REDRIVE $",
+                "MQ.PEEK $ READY",
+                "MQ.INFO $",
+                "MQ.CONFIG $",
+                "MQ.CONFIG $ lease 5",
+                "MQ.SEQ $ p",
+            ] {
+                assert!(c.refusal(command.replace('$', queue)).starts_with("BROKEN "), "{command}");
+            }
+        }
+        c.int("DEL q");
+        c.int("MQ.PUSH q MSG a");
+    }
+
+    #[test]
+    fn an_effect_is_taken_from_nobody_but_the_primary_and_the_log() {
+        let server = Server::start();
+        let mut c = server.connect();
+        c.int("MQ.PUSH q MSG a");
+        let before = c.digest("q");
+        for command in ["MQ.APPLY q effect", "MQ.APPLY q END x", "MQ.APPLY missing BROKEN x"] {
+            assert!(c.refusal(command).starts_with("ERR"), "{command}");
+        }
+        assert!(c.eval("return redis.call('MQ.APPLY', KEYS[1], 'BROKEN', '')", "missing", &[]).is_err());
+        assert_eq!(c.digest("q"), before);
+        assert_eq!(c.int("EXISTS missing"), 0);
+    }
+}

@@ -171,3 +171,92 @@ impl From<Broken> for Stopped {
         Stopped::Broken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mq_engine::operations::{Lead, Push, Settle};
+    use mq_engine::{Priority, Settings, Timing, Writer};
+
+    use super::*;
+    use crate::guard::contained;
+
+    /// An operation with a fault.
+    struct Faulty;
+
+    impl Operation for Faulty {
+        type Output = ();
+        const TAG: u8 = 255;
+
+        fn timing(&self, _: &Queue, _: Time) -> Timing {
+            Timing::Timeless
+        }
+
+        fn apply(&self, _: &mut Queue) {
+            panic!("a fault")
+        }
+
+        fn changed((): &()) -> bool {
+            true
+        }
+
+        fn encode(&self, _: &mut Writer) {}
+    }
+
+    const HERE: (i32, &[u8]) = (0, b"q");
+
+    fn push() -> Push<'static> {
+        Push { delay: None, priority: Priority(0), fence: None, sequence: None, payloads: &[b"payload"] }
+    }
+
+    fn used() -> Entry {
+        let mut entry = Entry::new(Some(Queue::new(Settings::default())));
+        entry.execute(&push(), Time(1000), HERE).expect("an accepted push");
+        entry
+    }
+
+    #[test]
+    fn a_queue_struck_by_a_fault_is_broken_in_every_respect_and_so_is_its_copy() {
+        let mut entry = used();
+        assert!(contained(|| entry.execute(&Faulty, Time(1000), HERE).is_ok()).is_none());
+        for mut broken in [entry.copy(), entry] {
+            assert!(broken.queue().is_err());
+            assert!(matches!(broken.execute(&push(), Time(1000), HERE), Err(Stopped::Broken)));
+            assert!(broken.apply(&push()).is_err());
+            assert!(broken.apply_effect(b"anything").is_ok(), "it is not looked at");
+            assert!(broken.copy().queue().is_err());
+        }
+    }
+
+    #[test]
+    fn an_effect_that_cannot_be_applied_breaks_the_queue() {
+        let mut entry = used();
+        assert!(entry.apply_effect(b"nonsense").is_err());
+        assert!(entry.queue().is_err());
+    }
+
+    #[test]
+    fn a_term_starts_with_the_first_write_after_creation_copy_and_arrival() {
+        let mut entry = Entry::new(Some(Queue::new(Settings::default())));
+        assert!(entry.is_pending(0, b"q"));
+        entry.execute(&push(), Time(1000), HERE).expect("an accepted push");
+        assert!(!entry.is_pending(0, b"q"));
+        assert!(entry.is_pending(1, b"q") && entry.is_pending(0, b"other"));
+        assert!(entry.copy().is_pending(0, b"q"));
+        entry.execute(&push(), Time(1000), (1, b"q")).expect("an accepted push");
+        assert!(!entry.is_pending(1, b"q") && entry.is_pending(0, b"q"));
+    }
+
+    #[test]
+    fn what_changes_nothing_starts_no_term() {
+        let mut entry = used();
+        let settled = entry.execute(&Settle, Time(1000), HERE).expect("nothing to refuse");
+        assert_eq!(settled.record, Record::Nothing);
+        let fenced = Push { fence: Some(mq_engine::Token(1)), ..push() };
+        let lead = Lead { candidate: b"me", lease: None, session: None, renew: None };
+        entry.execute(&lead, Time(1000), HERE).expect("a free leadership");
+        let refused = entry.execute(&fenced, Time(1000), (0, b"other"));
+        assert!(matches!(refused, Err(Stopped::Refused(Refusal::Fenced))));
+        assert!(entry.is_pending(0, b"other"));
+        assert_eq!(entry.sightings.fenced, 1);
+    }
+}

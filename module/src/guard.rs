@@ -15,12 +15,14 @@ pub fn contained<R>(work: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// Runs a command, and answers in its place if it panics. The work writes its answer when all else is done, so that the
-/// two are never mixed.
-pub fn command(context: Context<'_>, work: impl FnOnce()) {
-    if contained(work).is_none() {
+/// Runs a command, and answers in its place if it panics: then the result is `None`. The work writes its answer when all
+/// else is done, so that the two are never mixed.
+pub fn command(context: Context<'_>, work: impl FnOnce()) -> Option<()> {
+    let done = contained(work);
+    if done.is_none() {
         context.reply().error(INTERNAL);
     }
+    done
 }
 
 /// Lets panics be told by one line of the server's log.

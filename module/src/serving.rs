@@ -5,7 +5,7 @@
 //! woken client's callback at once or later, and no reference into a queue is alive when it does.
 
 use mq_engine::operations::{Claim, Lead, Settle};
-use mq_engine::{Queue, Span, Time};
+use mq_engine::{Queue, SessionId, Span, Time};
 
 use crate::entry::Place;
 use crate::failure::Failure;
@@ -116,7 +116,7 @@ fn claim_for(opened: &mut Opened<'_>, place: &Place, consumer: &Consumer) -> Opt
         Ok(claimed) => claimed.filter(|claimed| !claimed.deliveries.is_empty())?,
         Err(failure) => return Some(Answer::Failed(failure)),
     };
-    sessions::note(*session, place);
+    note(*session, place);
     let queue = opened.queue()?;
     let claims = claimed.deliveries.iter().map(|delivery| Claimed {
         receipt: delivery.receipt,
@@ -147,10 +147,16 @@ fn lead_for(opened: &mut Opened<'_>, place: &Place, candidate: &Candidate) -> An
     let lead = Lead { candidate: name, lease: *lease, session: *session, renew: None };
     match opened.step(&lead, Absent::Create) {
         Ok(led) => {
-            sessions::note(*session, place);
+            note(*session, place);
             Answer::Leader(led.and_then(|led| led.leader))
         }
         Err(failure) => Answer::Failed(failure),
+    }
+}
+
+fn note(session: Option<SessionId>, place: &Place) {
+    if let Some(session) = session {
+        sessions::note(session, place.clone());
     }
 }
 

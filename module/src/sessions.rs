@@ -23,14 +23,8 @@ struct Sessions {
 static SESSIONS: Global<Sessions> = Global::new(Sessions { open: BTreeMap::new(), closed: Vec::new() });
 
 /// This connection may hold something of that queue from now on.
-pub fn note(session: Option<SessionId>, place: &Place) {
-    let Some(session) = session else { return };
-    SESSIONS.with(|sessions| {
-        let places = sessions.open.entry(session).or_default();
-        if !places.contains(place) {
-            places.insert(place.clone());
-        }
-    });
+pub fn note(session: SessionId, place: Place) {
+    SESSIONS.with(|sessions| sessions.open.entry(session).or_default().insert(place));
 }
 
 /// A connection has closed.

@@ -142,11 +142,14 @@ impl Messages {
             let tail = self.lanes.get(&key.priority).and_then(|lane| lane.tail(key.parked));
             let has_room = |tail: &u32| self.segment(*tail).has_room(1, left[0].len(), left[0].len(), next, now);
             let index = tail.filter(has_room).unwrap_or_else(|| self.open_segment(key, next, now));
+            let had_fresh = self.segment(index).fresh < self.segment(index).len();
             let count = self.with(index, |segment| segment.append_some(next, left, now));
             if !key.parked {
                 let first = self.segment(index).first;
                 let lane = self.lanes.entry(key.priority).or_default();
-                lane.fresh.insert(first, index);
+                if !had_fresh {
+                    lane.fresh.insert(first, index);
+                }
                 lane.fresh_count += count as u64;
                 self.ready += count as u64;
             }

@@ -60,8 +60,8 @@ impl Command for Claim {
                 blocking::await_messages(call, &mut queue, consumer, limit)?;
             }
             None => {
-                if !claimed.deliveries.is_empty() {
-                    sessions::note(session, &queue.place());
+                if let Some(session) = session.filter(|_| !claimed.deliveries.is_empty()) {
+                    sessions::note(session, queue.place());
                 }
                 match queue.queue() {
                     Some(queue) => reply(

@@ -39,8 +39,8 @@ impl Command for DrainErrors {
         let (count, lease, session) = (call.count(COUNT), call.span(LEASE), call.session(SESSION)?);
         let mut queue = call.open()?;
         let drained = queue.step(&Operation { count, lease, session }, Absent::Empty)?.unwrap_or_default();
-        if !drained.is_empty() {
-            sessions::note(session, &queue.place());
+        if let Some(session) = session.filter(|_| !drained.is_empty()) {
+            sessions::note(session, queue.place());
         }
         reply(call.reply(), &drained);
         queue.finish();

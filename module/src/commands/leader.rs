@@ -77,8 +77,8 @@ fn lead(call: &Call<'_>, candidate: &[u8]) -> Result<(), Failure> {
     serving::serve_earlier(&mut queue);
     let led = queue.step(&operation, absent)?;
     let won = led.as_ref().is_some_and(|led| led.won);
-    if won {
-        sessions::note(session, &queue.place());
+    if let Some(session) = session.filter(|_| won) {
+        sessions::note(session, queue.place());
     }
     match call.span(BLOCK).filter(|_| !won && may_wait) {
         Some(limit) => {

@@ -22,11 +22,11 @@ const SYNTAX: Syntax = Syntax {
     key: KeyUse::Inserts,
     positions: &[],
     options: &[
-        Choice::new("MSG", &[Argument::payload()]).repeated().required(),
         Choice::new("DELAY", &[Argument::span()]),
         Choice::new("PRIORITY", &[Argument::number("p", 0, u8::MAX as u64)]),
         Choice::new("FENCE", &[Argument::stamp("token")]),
         Choice::new("SEQ", &[Argument::name("producer"), Argument::stamp("n")]),
+        Choice::new("MSG", &[Argument::payload()]).repeated().required(),
     ],
 };
 const MSG: Slot = SYNTAX.slot("MSG");

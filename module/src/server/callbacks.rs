@@ -57,7 +57,10 @@ pub(super) unsafe extern "C" fn on_command<C: Command>(
 ) -> c_int {
     // SAFETY: the server's arguments are valid until this function returns.
     let (context, arguments) = unsafe { (Context::new(ctx), Arguments::new(argv, argc)) };
-    guard::command(context, || run::<C>(context, arguments));
+    if guard::command(context, || run::<C>(context, arguments)).is_none() {
+        // Whoever waits for a queue that is broken now is to learn of it.
+        guard::contained(|| (EVENTS.keys_replaced)(Some(context.db())));
+    }
     OK
 }
 
@@ -83,7 +86,9 @@ pub(super) unsafe extern "C" fn on_timeout(
 ) -> c_int {
     // SAFETY: the server's argument is valid until this function returns.
     let context = unsafe { Context::new(ctx) };
-    with_waiter(ctx, |id| guard::command(context, || (EVENTS.waiter_timed_out)(context, id)));
+    with_waiter(ctx, |id| {
+        guard::command(context, || (EVENTS.waiter_timed_out)(context, id));
+    });
     OK
 }
 

@@ -217,7 +217,7 @@ impl Choice {
 pub struct Slot(pub(self) usize);
 
 /// The most positions and options that a command has.
-const SLOTS: usize = 8;
+const SLOTS: usize = 6;
 
 impl Syntax {
     /// The slot of a position, by its argument's name, or of an option, by its word. To be asked in constants: a name that

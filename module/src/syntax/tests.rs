@@ -101,7 +101,10 @@ fn malformed_positions(syntax: &Syntax, queue: &str, cases: &mut Vec<Case>) {
             cases.push((before.to_vec(), name.into()));
         }
         for wrong in wrong_samples(&position.argument) {
-            cases.push(([before, &[wrong.clone()], &whole[3 + nth..], &tail(syntax, None)].concat(), name.into()));
+            cases.push((
+                [before, std::slice::from_ref(&wrong), &whole[3 + nth..], &tail(syntax, None)].concat(),
+                name.into(),
+            ));
             if position.times == Times::Repeated {
                 cases.push(([&whole[..], &[wrong]].concat(), name.into()));
             }
