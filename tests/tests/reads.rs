@@ -122,8 +122,9 @@ fn overdue_work_shows_and_waits_for_the_next_write() {
     let server = Server::start();
     let mut c = server.connect();
     c.int("MQ.PUSH q MSG a b");
-    c.claims("MQ.CLAIM q w COUNT 2 LEASE 10");
-    c.int("MQ.PUSH q DELAY 10 MSG late");
+    // Long enough that nothing is due before the last of these commands, however busy the machine.
+    c.claims("MQ.CLAIM q w COUNT 2 LEASE 400");
+    c.int("MQ.PUSH q DELAY 400 MSG late");
     until("all is due", || c.fields("MQ.INFO q").int("overdue") == 3);
     let info = c.balanced("q");
     assert_eq!((info.int("claimed"), info.int("delayed"), info.int("ready")), (2, 1, 0), "reading takes nothing back");
