@@ -33,6 +33,16 @@ impl Delays {
         new
     }
 
+    pub fn get(&self, id: Id) -> Option<&Delayed> {
+        self.by_id.get(&id)
+    }
+
+    pub fn remove(&mut self, id: Id) -> Option<Delayed> {
+        let delayed = self.by_id.remove(&id)?;
+        self.by_due.remove(&(delayed.due_at, id));
+        Some(delayed)
+    }
+
     pub fn first_due(&self) -> Option<(Time, Id)> {
         self.by_due.first().copied()
     }

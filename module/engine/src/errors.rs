@@ -2,8 +2,8 @@
 
 use crate::messages::Place;
 use crate::texts::{TextId, Texts};
-use crate::{Id, Time};
-use std::collections::BTreeMap;
+use crate::{Id, Span, Time};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One errored message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +19,52 @@ pub(crate) struct Errored {
 /// Errored messages, those being drained apart from those that may be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Errors {
-    pub waiting: BTreeMap<Id, Errored>,
+    waiting: BTreeMap<Id, Errored>,
     /// Each has a claim of kind error.
-    pub draining: BTreeMap<Id, Errored>,
+    draining: BTreeMap<Id, Errored>,
+    /// Those of `waiting`, by age.
+    by_age: BTreeSet<(Time, Id)>,
 }
 
 impl Errors {
     pub fn len(&self) -> u64 {
         (self.waiting.len() + self.draining.len()) as u64
+    }
+
+    /// How many are being drained.
+    pub fn draining(&self) -> u64 {
+        self.draining.len() as u64
+    }
+
+    pub fn get(&self, id: Id) -> Option<&Errored> {
+        self.waiting.get(&id).or_else(|| self.draining.get(&id))
+    }
+
+    /// One that nobody is draining.
+    pub fn waiting(&self, id: Id) -> Option<&Errored> {
+        self.waiting.get(&id)
+    }
+
+    /// Adds one that nobody is draining. False, and nothing changed, if the id is here already.
+    pub fn insert(&mut self, id: Id, errored: Errored) -> bool {
+        let new = self.get(id).is_none();
+        if new {
+            self.by_age.insert((errored.failed_at, id));
+            self.waiting.insert(id, errored);
+        }
+        new
+    }
+
+    /// Takes out one that nobody is draining.
+    pub fn take(&mut self, id: Id) -> Option<Errored> {
+        let errored = self.waiting.remove(&id)?;
+        self.by_age.remove(&(errored.failed_at, id));
+        Some(errored)
+    }
+
+    /// Takes out one that is being drained.
+    pub fn take_drained(&mut self, id: Id) -> Option<Errored> {
+        self.draining.remove(&id)
     }
 
     /// By id: every errored message above `after`.
@@ -44,14 +82,24 @@ impl Errors {
         })
     }
 
-    /// The smallest one that nobody is draining.
-    pub fn first_waiting(&self) -> Option<(Id, Errored)> {
-        self.waiting.first_key_value().map(|(id, errored)| (*id, *errored))
+    /// By id: those that nobody is draining.
+    pub fn all_waiting(&self) -> impl Iterator<Item = (Id, &Errored)> {
+        self.waiting.iter().map(|(id, errored)| (*id, errored))
+    }
+
+    /// The oldest one that nobody is draining.
+    pub fn oldest(&self) -> Option<(Time, Id)> {
+        self.by_age.first().copied()
+    }
+
+    /// How many that nobody is draining have been here for `keep` at `now`, counted up to `limit`.
+    pub fn older(&self, keep: Span, now: Time, limit: usize) -> u64 {
+        self.by_age.iter().take(limit).take_while(|(failed_at, _)| failed_at.after(keep) <= now).count() as u64
     }
 
     /// A drain claim begins.
     pub fn start_draining(&mut self, id: Id) {
-        if let Some(errored) = self.waiting.remove(&id) {
+        if let Some(errored) = self.take(id) {
             self.draining.insert(id, errored);
         }
     }
@@ -59,7 +107,17 @@ impl Errors {
     /// A drain claim ends without an acknowledgement.
     pub fn stop_draining(&mut self, id: Id) {
         if let Some(errored) = self.draining.remove(&id) {
-            self.waiting.insert(id, errored);
+            self.insert(id, errored);
+        }
+    }
+
+    /// The orders must agree.
+    pub fn check(&self) -> Result<(), String> {
+        let aged = |(id, errored): (&Id, &Errored)| self.by_age.contains(&(errored.failed_at, *id));
+        if self.waiting.iter().all(aged) && self.waiting.len() == self.by_age.len() {
+            Ok(())
+        } else {
+            Err("the two orders of errors differ".into())
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is true of every queue after every step. The numbers are those of the module's DESIGN.md.
 
-use crate::Queue;
 use crate::codec::Corrupt;
+use crate::{Id, PeekState, Queue};
 use std::collections::BTreeSet;
 
 impl Queue {
@@ -12,6 +12,9 @@ impl Queue {
     pub fn check_invariants(&self) -> Result<(), String> {
         self.messages.check()?;
         self.delays.check()?;
+        self.errors.check()?;
+        self.labels.check()?;
+        self.check_groups()?;
         self.producers.check()?;
         self.check_states()?;
         self.check_claims()?;
@@ -22,11 +25,12 @@ impl Queue {
     fn check_states(&self) -> Result<(), String> {
         let mut seen = BTreeSet::new();
         let returned = self.messages.lanes.values().flat_map(|lane| lane.returned.values().map(|r| r.place));
+        let held = self.labels.groups.held.values().map(|returned| returned.place);
         let delayed = self.delays.after(None).map(|(_, delayed)| delayed.place);
         let errored = self.errors.after(None).map(|(_, errored)| errored.place);
         let claimed = self.claims.iter().filter(|(_, claim)| claim.kind == crate::claims::Kind::Message);
         let claimed = claimed.map(|(_, claim)| claim.place);
-        for place in returned.chain(delayed).chain(errored).chain(claimed) {
+        for place in returned.chain(held).chain(delayed).chain(errored).chain(claimed) {
             let segment = self.messages.segment(place.segment);
             let slot = usize::from(place.slot);
             if slot >= segment.fresh || segment.is_gone(slot) || !seen.insert((place.segment, place.slot)) {
@@ -41,10 +45,10 @@ impl Queue {
 
     /// I2: the books balance.
     pub(crate) fn check_books(&self) -> Result<(), Corrupt> {
-        let levels = self.messages.ready() + self.delays.len() + self.claims.counts().0 + self.errors.len();
-        let gone = self.totals.acked.checked_add(self.totals.drained);
-        if levels != self.messages.live() || gone.and_then(|gone| gone.checked_add(levels)) != Some(self.totals.pushed)
-        {
+        let ready = self.messages.ready() + self.labels.groups.held.len() as u64;
+        let levels = ready + self.delays.len() + self.claims.counts().0 + self.errors.len();
+        let known = self.totals.gone().and_then(|gone| gone.checked_add(levels));
+        if levels != self.messages.live() || known != Some(self.totals.pushed) {
             return Err(Corrupt("I2: the books do not balance"));
         }
         Ok(())
@@ -64,7 +68,7 @@ impl Queue {
             }
         }
         let (messages, errors) = self.claims.counts();
-        if in_chains != messages + errors || errors != self.errors.draining.len() as u64 {
+        if in_chains != messages + errors || errors != self.errors.draining() {
             return Err("I3: claims without an owner, or drained errors without a claim".into());
         }
         for (receipt, claim) in self.claims.iter() {
@@ -77,9 +81,48 @@ impl Queue {
                 return Err(format!("I3: receipt {receipt} ends before the first bound"));
             }
         }
-        let holders = self.owners.len() as u64 + 2 * self.errors.len();
+        let holders = self.owners.len() as u64 + 2 * self.errors.len() + self.labels.texts();
         if holders != self.texts.holders() {
             return Err("I3: texts are held by somebody who is gone".into());
+        }
+        Ok(())
+    }
+
+    /// I7: every label is a live message's; a group's head, and only that, can be claimed, unless one of the group is claimed
+    /// or waits for a retry; a last moment counts while its message is ready or delayed.
+    fn check_groups(&self) -> Result<(), String> {
+        let mut held = 0;
+        for (group, state) in self.labels.groups.iter() {
+            for turn @ (_, id) in &state.ready {
+                let labelled = self.labels.get(*id).filter(|labelled| labelled.group == Some(group));
+                let place = labelled.ok_or_else(|| format!("I7: message {id} is not of its group"))?.place;
+                let can_be_claimed = self.messages.ready_deliveries(place).is_some();
+                if can_be_claimed != (state.head() == Some(*turn)) {
+                    return Err(format!("I7: message {id} is held although it is the head, or not although it is not"));
+                }
+                held += u64::from(!can_be_claimed);
+            }
+            let holds = |id: Id| {
+                let retried = self.delays.get(id).is_some_and(|delayed| delayed.deliveries > 0);
+                retried || matches!(self.peek_id(id), Some((PeekState::Claimed, _)))
+            };
+            if state.holder.is_some_and(|id| !holds(id)) || (state.holder.is_none() && state.ready.is_empty()) {
+                return Err("I7: a group is held by nobody".into());
+            }
+        }
+        if held != self.labels.groups.held.len() as u64 {
+            return Err("I7: a message is held back by no group".into());
+        }
+        for (id, labelled) in self.labels.iter() {
+            let Some((state, peeked)) = self.peek_id(id) else { return Err(format!("I7: label of no message {id}")) };
+            let timed = matches!(state, PeekState::Ready | PeekState::Delayed) && labelled.expires_at.is_some();
+            if timed != self.labels.is_timed(id) || !self.messages.lane_of(labelled.place).parked {
+                return Err(format!("I7: the last moment of message {id} counts, or does not"));
+            }
+            let busy = state == PeekState::Claimed || (state == PeekState::Delayed && peeked.deliveries > 0);
+            if labelled.group.is_some_and(|group| busy != self.labels.groups.is_held_by(group, id)) {
+                return Err(format!("I7: message {id} should hold its group, or should not"));
+            }
         }
         Ok(())
     }

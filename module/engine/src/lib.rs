@@ -22,8 +22,11 @@
 mod claims;
 mod codec;
 mod delays;
+mod due;
 mod errors;
+mod groups;
 mod invariants;
+mod labels;
 mod leader;
 mod load;
 mod messages;
@@ -31,22 +34,26 @@ mod numbers;
 mod operation;
 pub mod operations;
 mod owners;
+mod pace;
 mod producers;
 mod queue;
 mod save;
 mod segment;
 mod settings;
 mod stamps;
+mod states;
 mod texts;
+mod totals;
 mod view;
 
 pub use codec::{Corrupt, Writer};
+pub use labels::Label;
 pub use load::Decoder;
 pub use numbers::{
     Id, Moment, NUMBER_LIMIT, NUMBERS_PER_MS, Priority, Receipt, SessionId, Span, TermStart, Time, Token,
 };
 pub use operation::{Executed, Operation, Record, Refusal, Timing, Verdict, apply_record};
-pub use queue::{DUE_PER_STEP, MAX_DELIVERIES_REASON, Queue, REPLY_BYTES, Totals};
-
+pub use queue::{DUE_PER_STEP, MAX_DELIVERIES_REASON, Queue, REPLY_BYTES, TTL_REASON};
 pub use settings::{Setting, Settings};
+pub use totals::Totals;
 pub use view::{ConsumerView, Info, LeaderView, PeekState, Peeked};

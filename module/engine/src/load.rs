@@ -4,14 +4,17 @@ use crate::claims::{Claim, Kind};
 use crate::codec::{Corrupt, Reader};
 use crate::delays::Delayed;
 use crate::errors::Errored;
+use crate::labels::Labelled;
 use crate::leader::Leader;
 use crate::messages::{LaneKey, Place};
 use crate::numbers::NUMBER_LIMIT;
 use crate::producers::{PRODUCERS, Producer};
-use crate::queue::{Queue, Totals};
-use crate::save::{CLAIMS, DELAYED, END, ERRORED, HEAD, OWNERS, PRODUCER, RETURNED, SAVE_VERSION, SEGMENT};
+use crate::queue::Queue;
+use crate::save::{
+    CLAIMS, DELAYED, END, ERRORED, HEAD, HELD, LABELS, OWNERS, PRODUCER, RETURNED, SAVE_VERSION, SEGMENT,
+};
 use crate::segment::{SEGMENT_BYTES, SEGMENT_SLOTS, Segment};
-use crate::{Id, Priority, Receipt, SessionId, Settings, Time, Token};
+use crate::{Id, Priority, Receipt, SessionId, Settings, Time, Token, Totals};
 use std::collections::BTreeSet;
 
 /// Texts of clients are bounded by the commands: names by 255 bytes, reasons by 1 KiB.
@@ -59,7 +62,8 @@ impl Decoder {
         while !reader.is_empty() {
             self.entries += 1;
             match kind {
-                RETURNED => self.decode_returned(&mut reader)?,
+                LABELS => self.decode_label(&mut reader)?,
+                RETURNED | HELD => self.decode_ready(&mut reader)?,
                 DELAYED => self.decode_delayed(&mut reader)?,
                 ERRORED => self.decode_errored(&mut reader)?,
                 OWNERS => self.decode_owner(&mut reader)?,
@@ -83,7 +87,7 @@ impl Decoder {
         if self.referenced.len() as u64 != queue.messages.not_fresh() {
             return Err(Corrupt("message in no state"));
         }
-        if queue.errors.draining.len() as u64 != queue.claims.counts().1 {
+        if queue.errors.draining() != queue.claims.counts().1 {
             return Err(Corrupt("drain claims do not match the errors"));
         }
         queue.check_books()?;
@@ -156,23 +160,56 @@ impl Decoder {
         Ok((id, place))
     }
 
-    fn decode_returned(&mut self, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
+    fn decode_label(&mut self, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
+        let (lane, id) = (read_lane(reader)?, Id(reader.number()?));
+        let (unique, group) = (read_text(reader)?, read_text(reader)?);
+        let expires_at = reader.optional()?.map(Time);
+        let queue = self.queue()?;
+        let place = queue.messages.find(lane, id).ok_or(Corrupt("label of a message that is not there"))?;
+        if !lane.parked || (unique.is_empty() && group.is_empty() && expires_at.is_none()) {
+            return Err(Corrupt("label where none can be"));
+        }
+        let mut hold = |text: &[u8]| (!text.is_empty()).then(|| queue.texts.hold(text));
+        let labelled = Labelled { place, unique: hold(unique), group: hold(group), expires_at };
+        if queue.labels.attach(id, labelled) { Ok(()) } else { Err(Corrupt("two labels of one message or key")) }
+    }
+
+    fn decode_ready(&mut self, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
         let (id, place) = self.decode_place(reader)?;
         let deliveries = read_u32(reader)?;
-        let messages = &mut self.queue()?.messages;
-        let lane = messages.lane_of(place);
-        if messages.lanes.get(&lane.priority).is_some_and(|lane| lane.returned.contains_key(&id)) {
+        let queue = self.queue()?;
+        let lane = queue.messages.lane_of(place);
+        let known = queue.messages.lanes.get(&lane.priority).is_some_and(|lane| lane.returned.contains_key(&id));
+        if known || queue.labels.groups.held.contains_key(&id) {
             return Err(Corrupt("id used twice"));
         }
-        messages.put_back(place, deliveries);
+        queue.make_ready(place, deliveries);
+        Ok(())
+    }
+
+    /// A message that keeps the others of its group back.
+    fn hold_group(&mut self, id: Id, place: Place) -> Result<(), Corrupt> {
+        let queue = self.queue()?;
+        let Some(group) = queue.label(place).and_then(|(_, labelled)| labelled.group) else { return Ok(()) };
+        if queue.labels.groups.get(group).is_some_and(|group| group.holder.is_some()) {
+            return Err(Corrupt("two messages of a group at once"));
+        }
+        queue.change_group(group, |group| group.holder = Some(id));
         Ok(())
     }
 
     fn decode_delayed(&mut self, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
         let (id, place) = self.decode_place(reader)?;
         let (due_at, deliveries) = (Time(reader.number()?), read_u32(reader)?);
-        let inserted = self.queue()?.delays.insert(id, Delayed { due_at, place, deliveries });
-        if inserted { Ok(()) } else { Err(Corrupt("id used twice")) }
+        let queue = self.queue()?;
+        if !queue.delays.insert(id, Delayed { due_at, place, deliveries }) {
+            return Err(Corrupt("id used twice"));
+        }
+        if queue.label(place).is_some() {
+            queue.labels.start_expiry(id);
+        }
+        // Only a retry has been delivered before, and it is the group's turn still.
+        if deliveries > 0 { self.hold_group(id, place) } else { Ok(()) }
     }
 
     fn decode_errored(&mut self, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
@@ -181,8 +218,8 @@ impl Decoder {
         let (consumer, reason) = (read_text(reader)?, read_text(reader)?);
         let queue = self.queue()?;
         let (consumer, reason) = (queue.texts.hold(consumer), queue.texts.hold(reason));
-        let before = queue.errors.waiting.insert(id, Errored { place, deliveries, failed_at, consumer, reason });
-        if before.is_none() { Ok(()) } else { Err(Corrupt("id used twice")) }
+        let inserted = queue.errors.insert(id, Errored { place, deliveries, failed_at, consumer, reason });
+        if inserted { Ok(()) } else { Err(Corrupt("id used twice")) }
     }
 
     fn decode_owner(&mut self, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
@@ -204,7 +241,11 @@ impl Decoder {
         let (lane, id) = (read_lane(&mut ahead)?, Id(ahead.number()?));
         let kind = if ahead.byte()? == 0 { Kind::Message } else { Kind::Error };
         let place = match kind {
-            Kind::Message => self.decode_place(reader)?.1,
+            Kind::Message => {
+                let (id, place) = self.decode_place(reader)?;
+                self.hold_group(id, place)?;
+                place
+            }
             Kind::Error => {
                 read_lane(reader)?;
                 reader.number()?;
@@ -232,7 +273,7 @@ impl Decoder {
     fn decode_drained(&mut self, lane: LaneKey, id: Id) -> Result<Place, Corrupt> {
         let queue = self.queue()?;
         let place = queue.messages.find(lane, id).ok_or(Corrupt("state of a message that is not there"))?;
-        if queue.errors.waiting.get(&id).is_none_or(|errored| errored.place != place) {
+        if queue.errors.waiting(id).is_none_or(|errored| errored.place != place) {
             return Err(Corrupt("drain claim of a message that is not errored"));
         }
         queue.errors.start_draining(id);
@@ -284,6 +325,7 @@ fn decode_head(reader: &mut Reader<'_>) -> Result<Queue, Corrupt> {
         });
     }
     queue.producers.advances = reader.number()?;
+    queue.pace.used_until_ns = reader.number()?;
     Ok(queue)
 }
 

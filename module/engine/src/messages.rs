@@ -179,6 +179,17 @@ impl Messages {
         lane.fresh.remove(&segment.first);
     }
 
+    /// The next message to claim: highest priority first, then smallest id.
+    pub fn first_ready(&self) -> Option<(Id, Place)> {
+        let (_, lane) = self.lanes.iter().rev().find(|(_, lane)| lane.ready() > 0)?;
+        let fresh = lane.fresh.first_key_value().map(|(_, index)| {
+            let segment = &self.segments[*index as usize];
+            (segment.next_fresh(), Place { segment: *index, slot: segment.fresh as u16 })
+        });
+        let returned = lane.returned.first_key_value().map(|(id, returned)| (*id, returned.place));
+        fresh.into_iter().chain(returned).min_by_key(|(id, _)| *id)
+    }
+
     /// The next message to claim: highest priority first, then smallest id. It is ready no longer. `None`: none is ready,
     /// or its payload is larger than `limit`.
     pub fn take_ready(&mut self, limit: usize) -> Option<Taken> {
@@ -218,6 +229,45 @@ impl Messages {
         let (id, priority) = (self.id(place), self.lane_of(place).priority);
         self.lanes.entry(priority).or_default().returned.insert(id, Returned { place, deliveries });
         self.ready += 1;
+    }
+
+    /// Takes a ready message out of the line, or from the returned ones. How often it was delivered; `None`: it is in neither.
+    pub fn withdraw(&mut self, place: Place) -> Option<u32> {
+        let segment = &mut self.segments[place.segment as usize];
+        let slot = usize::from(place.slot);
+        let lane = self.lanes.get_mut(&segment.lane.priority)?;
+        let deliveries = if slot >= segment.fresh {
+            if slot == segment.fresh && segment.advance() {
+                lane.fresh.remove(&segment.first);
+            }
+            lane.fresh_count -= 1;
+            0
+        } else {
+            lane.returned.remove(&segment.id(slot))?.deliveries
+        };
+        self.ready -= 1;
+        Some(deliveries)
+    }
+
+    /// Where a message is, whatever its lane.
+    pub fn find_anywhere(&self, id: Id) -> Option<Place> {
+        let lines = self.lanes.values().flat_map(|lane| [&lane.line, &lane.parked]);
+        lines.into_iter().find_map(|segments| {
+            let (_, index) = segments.range(..=id.0).next_back()?;
+            let segment = self.segment(*index);
+            let slot = segment.find(id).filter(|slot| !segment.is_gone(*slot))?;
+            Some(Place { segment: *index, slot: slot as u16 })
+        })
+    }
+
+    /// How often a ready message was delivered that can be claimed; `None`: it is not.
+    pub fn ready_deliveries(&self, place: Place) -> Option<u32> {
+        let segment = self.segment(place.segment);
+        let slot = usize::from(place.slot);
+        if slot >= segment.fresh {
+            return Some(0);
+        }
+        self.lanes.get(&segment.lane.priority)?.returned.get(&segment.id(slot)).map(|returned| returned.deliveries)
     }
 
     /// Forgets a message that is in no state any more.

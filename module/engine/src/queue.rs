@@ -1,18 +1,19 @@
-//! The queue: the states of a message and the arrows between them.
+//! The queue: its parts, and how its claims begin and end.
 
 use crate::claims::{Chain, Claim, Claims, Kind};
-use crate::codec::Corrupt;
-use crate::delays::{Delayed, Delays};
-use crate::errors::{Errored, Errors};
+use crate::delays::Delays;
+use crate::errors::Errors;
+use crate::labels::Labels;
 use crate::leader::Leadership;
 use crate::messages::{LaneKey, Messages, Taken};
 use crate::owners::Owners;
+use crate::pace::Pace;
 use crate::producers::Producers;
 use crate::stamps::Stamps;
 use crate::texts::Texts;
-use crate::{Id, Moment, Priority, Receipt, SessionId, Settings, Time};
+use crate::{Priority, Receipt, SessionId, Settings, Time, Totals};
 
-/// Ended claims and due delays that one step takes back at most: bounds the work that a command can find waiting.
+/// Pieces of due work that one step does at most: bounds the work that a command can find waiting.
 pub const DUE_PER_STEP: usize = 1000;
 
 /// Payload bytes that one reply carries at most, unless its first message alone is larger.
@@ -21,73 +22,8 @@ pub const REPLY_BYTES: usize = 64 * 1024 * 1024;
 /// The reason of a message whose claim ended without a delivery left.
 pub const MAX_DELIVERIES_REASON: &[u8] = b"max-deliveries";
 
-/// Counted since the queue was created; part of its state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Messages accepted.
-    pub pushed: u64,
-    /// Claims of messages.
-    pub delivered: u64,
-    /// Those of them that were not the first of their message.
-    pub redelivered: u64,
-    /// Messages completed.
-    pub acked: u64,
-    /// Messages that FAIL sent to the error store.
-    pub failed: u64,
-    /// Messages that an ended claim sent there, having no delivery left.
-    pub dead: u64,
-    /// Messages that FAIL … RETRY put back.
-    pub retried: u64,
-    /// Claims that ended by lease, session or EXTEND 0.
-    pub expired: u64,
-    /// Claims given back.
-    pub released: u64,
-    /// Errored messages taken for good.
-    pub drained: u64,
-    /// Errored messages made ready again.
-    pub redriven: u64,
-}
-
-impl Totals {
-    /// In the order of the fields, which is that of the saved format; a new one goes to the end.
-    pub(crate) fn all(&self) -> [u64; 11] {
-        let Totals {
-            pushed,
-            delivered,
-            redelivered,
-            acked,
-            failed,
-            dead,
-            retried,
-            expired,
-            released,
-            drained,
-            redriven,
-        } = *self;
-        [pushed, delivered, redelivered, acked, failed, dead, retried, expired, released, drained, redriven]
-    }
-
-    /// Totals that an earlier version did not count are 0.
-    pub(crate) fn from_all(all: &[u64]) -> Result<Totals, Corrupt> {
-        if all.len() > Totals::default().all().len() {
-            return Err(Corrupt("totals of a later version"));
-        }
-        let at = |index: usize| all.get(index).copied().unwrap_or(0);
-        Ok(Totals {
-            pushed: at(0),
-            delivered: at(1),
-            redelivered: at(2),
-            acked: at(3),
-            failed: at(4),
-            dead: at(5),
-            retried: at(6),
-            expired: at(7),
-            released: at(8),
-            drained: at(9),
-            redriven: at(10),
-        })
-    }
-}
+/// The reason of a message that was not claimed in the time that its push gave it.
+pub const TTL_REASON: &[u8] = b"expired";
 
 /// One queue. See the crate's front page for what changes it.
 #[derive(Clone, Debug)]
@@ -100,8 +36,10 @@ pub struct Queue {
     pub(crate) messages: Messages,
     pub(crate) delays: Delays,
     pub(crate) claims: Claims,
+    pub(crate) pace: Pace,
     pub(crate) owners: Owners,
     pub(crate) errors: Errors,
+    pub(crate) labels: Labels,
     pub(crate) texts: Texts,
     pub(crate) leadership: Leadership,
     pub(crate) producers: Producers,
@@ -120,8 +58,10 @@ impl Queue {
             messages: Messages::default(),
             delays: Delays::default(),
             claims: Claims::default(),
+            pace: Pace::default(),
             owners: Owners::default(),
             errors: Errors::default(),
+            labels: Labels::default(),
             texts: Texts::default(),
             leadership: Leadership::default(),
             producers: Producers::default(),
@@ -134,50 +74,32 @@ impl Queue {
         &self.settings
     }
 
-    /// Whether a claim would get a message, due work aside.
-    pub fn claimable(&self) -> bool {
-        self.messages.ready() > 0 && !self.settings.paused
+    /// Whether a claim at `now` would get a message, due work aside.
+    pub fn claimable(&self, now: Time) -> bool {
+        self.messages.ready() > 0 && self.claims_allowed(now.max(self.now)) > 0
     }
 
-    /// No claim ends and no delay is due before this moment. Asking [`Queue::execute`] at or after it may find that the
-    /// claim was extended; then the answer has moved.
-    pub fn next_due(&self) -> Option<Time> {
-        let delay = self.delays.first_due().map(|(due, _)| due);
-        self.claims.next_bound().into_iter().chain(delay).min()
+    /// How many messages may be claimed at `now`, as the settings have it.
+    pub(crate) fn claims_allowed(&self, now: Time) -> u64 {
+        let Settings { paused, max_claimed, rate, .. } = self.settings;
+        if paused {
+            return 0;
+        }
+        let room = if max_claimed > 0 { max_claimed.saturating_sub(self.claims.counts().0) } else { u64::MAX };
+        if rate > 0 { room.min(self.pace.allowed(rate, now)) } else { room }
+    }
+
+    /// When `rate` lets the next claim through, if it is all that keeps a message from being claimed.
+    pub fn next_claimable(&self) -> Option<Time> {
+        let Settings { paused, max_claimed, rate, .. } = self.settings;
+        let full = max_claimed > 0 && self.claims.counts().0 >= max_claimed;
+        let waits = self.messages.ready() > 0 && rate > 0 && !paused && !full;
+        waits.then(|| self.pace.next_at(rate))
     }
 
     /// Above every id, receipt and token given so far.
     pub fn numbers_end(&self) -> u64 {
         self.stamps.end()
-    }
-
-    /// Whether there is due work at `now`.
-    pub(crate) fn has_due(&mut self, now: Time) -> bool {
-        self.delays.first_due().is_some_and(|(due, _)| due <= now) || self.claims.first_ended(now).is_some()
-    }
-
-    /// Brings the queue to a moment: its time, its term, and the due work, at most [`DUE_PER_STEP`] pieces of it.
-    pub(crate) fn begin(&mut self, moment: &Moment) {
-        self.now = self.now.max(moment.now);
-        if let Some(term) = moment.term {
-            self.stamps.start_term(term);
-            self.leadership.current = None;
-            self.end_claims_of(&self.owners.of_all_sessions());
-        }
-        self.take_back(DUE_PER_STEP);
-    }
-
-    /// Takes back ended claims and due delays, at most `limit` of them: by due time, then receipt or id.
-    pub(crate) fn take_back(&mut self, limit: usize) {
-        for _ in 0..limit {
-            let claim = self.claims.first_ended(self.now);
-            let delay = self.delays.first_due().filter(|(due, _)| *due <= self.now);
-            match (claim, delay) {
-                (Some((ended, receipt)), delay) if delay.is_none_or(|(due, _)| ended <= due) => self.end_claim(receipt),
-                (_, Some(_)) => self.end_delay(),
-                _ => break,
-            }
-        }
     }
 
     /// Lets all claims of these owners end now; they are taken back as due work.
@@ -233,54 +155,12 @@ impl Queue {
                 let limit = queue.settings.max_deliveries;
                 if limit > 0 && claim.deliveries >= limit {
                     queue.totals.dead += 1;
-                    queue.add_error(&claim, MAX_DELIVERIES_REASON);
+                    queue.add_failed(&claim, MAX_DELIVERIES_REASON);
                 } else {
-                    queue.messages.put_back(claim.place, claim.deliveries);
+                    queue.make_ready(claim.place, claim.deliveries);
                 }
             }
         });
-    }
-
-    /// DELAYED → READY.
-    fn end_delay(&mut self) {
-        if let Some((_, delayed)) = self.delays.pop_first() {
-            self.messages.put_back(delayed.place, delayed.deliveries);
-        }
-    }
-
-    /// CLAIMED → ERRORED.
-    pub(crate) fn add_error(&mut self, claim: &Claim, reason: &[u8]) {
-        let consumer = self.texts.get(self.owners.get(claim.owner).consumer).to_vec();
-        let errored = Errored {
-            place: claim.place,
-            deliveries: claim.deliveries,
-            failed_at: self.now,
-            consumer: self.texts.hold(&consumer),
-            reason: self.texts.hold(reason),
-        };
-        self.errors.waiting.insert(self.messages.id(claim.place), errored);
-    }
-
-    /// (nothing) → DELAYED, for a message that was just appended to a parked lane.
-    pub(crate) fn add_delay(&mut self, lane: LaneKey, id: Id, due_at: Time) {
-        if let Some(place) = self.messages.find(lane, id) {
-            self.delays.insert(id, Delayed { due_at, place, deliveries: 0 });
-        }
-    }
-
-    /// CLAIMED → DELAYED.
-    pub(crate) fn retry_later(&mut self, claim: &Claim, due_at: Time) {
-        let (place, deliveries) = (claim.place, claim.deliveries);
-        self.delays.insert(self.messages.id(place), Delayed { due_at, place, deliveries });
-    }
-
-    /// ERRORED → taken, nothing kept.
-    pub(crate) fn drop_error(&mut self, id: Id, errored: &Errored) {
-        errored.release(&mut self.texts);
-        self.errors.waiting.remove(&id);
-        self.errors.draining.remove(&id);
-        self.messages.remove(errored.place);
-        self.totals.drained += 1;
     }
 
     /// CLAIMED → done; a drained error → taken. How many of the receipts named current claims.
@@ -293,14 +173,12 @@ impl Queue {
             completed += 1;
             self.finish_claim(*receipt, |queue, claim| match claim.kind {
                 Kind::Message => {
-                    queue.messages.remove(claim.place);
+                    queue.forget(claim.place);
                     queue.totals.acked += 1;
                 }
                 Kind::Error => {
-                    let id = queue.messages.id(claim.place);
-                    if let Some(errored) = queue.errors.draining.get(&id).copied() {
-                        queue.drop_error(id, &errored);
-                    }
+                    let errored = queue.errors.take_drained(queue.messages.id(claim.place));
+                    queue.totals.drained += u64::from(queue.drop_error(errored));
                 }
             });
         }

@@ -6,7 +6,7 @@
 
 use crate::claims::Kind;
 use crate::codec::Writer;
-use crate::messages::Place;
+use crate::messages::{Place, Returned};
 use crate::queue::Queue;
 use crate::segment::Segment;
 
@@ -15,13 +15,16 @@ pub(crate) const SAVE_VERSION: u8 = 1;
 
 pub(crate) const HEAD: u8 = 1;
 pub(crate) const SEGMENT: u8 = 2;
-pub(crate) const RETURNED: u8 = 3;
-pub(crate) const DELAYED: u8 = 4;
-pub(crate) const ERRORED: u8 = 5;
-pub(crate) const OWNERS: u8 = 6;
-pub(crate) const CLAIMS: u8 = 7;
-pub(crate) const PRODUCER: u8 = 8;
-pub(crate) const END: u8 = 9;
+pub(crate) const LABELS: u8 = 3;
+pub(crate) const RETURNED: u8 = 4;
+/// As those returned: ready messages that wait for another of their group.
+pub(crate) const HELD: u8 = 5;
+pub(crate) const DELAYED: u8 = 6;
+pub(crate) const ERRORED: u8 = 7;
+pub(crate) const OWNERS: u8 = 8;
+pub(crate) const CLAIMS: u8 = 9;
+pub(crate) const PRODUCER: u8 = 10;
+pub(crate) const END: u8 = 11;
 
 /// A chunk of table entries is closed when it has become this large (bytes).
 pub(crate) const CHUNK_BYTES: usize = 16 * 1024;
@@ -41,11 +44,20 @@ impl Queue {
             out.byte(lane.parked.into());
             out.number(self.messages.id(place).0);
         };
-        let returned = self.messages.lanes.values().flat_map(|lane| lane.returned.values());
-        entries += table(RETURNED, returned, emit, |out, returned| {
+        entries += table(LABELS, self.labels.iter(), emit, |out, (_, labelled)| {
+            place(out, labelled.place);
+            for text in [labelled.unique, labelled.group] {
+                out.text(text.map(|text| self.texts.get(text)).unwrap_or_default());
+            }
+            out.optional(labelled.expires_at.map(|at| at.0));
+        });
+        let lanes = self.messages.lanes.values();
+        let ready = |out: &mut Writer, returned: &Returned| {
             place(out, returned.place);
             out.number(returned.deliveries.into());
-        });
+        };
+        entries += table(RETURNED, lanes.flat_map(|lane| lane.returned.values()), emit, ready);
+        entries += table(HELD, self.labels.groups.held.values(), emit, ready);
         entries += table(DELAYED, self.delays.after(None), emit, |out, (_, delayed)| {
             place(out, delayed.place);
             out.number(delayed.due_at.0);
@@ -93,6 +105,7 @@ impl Queue {
             out.optional(leader.session.map(|session| session.0));
         }
         out.number(self.producers.advances);
+        out.number(self.pace.used_until_ns);
         emit(out.as_bytes());
     }
 

@@ -2,6 +2,7 @@
 
 use crate::Span;
 use crate::codec::{Corrupt, Reader, Writer};
+use crate::pace::FASTEST;
 
 /// What `MQ.CONFIG` sets. Copied from the server's defaults when the queue is created and part of its state from then on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +17,26 @@ pub struct Settings {
     pub paused: bool,
     /// While true a PUSH without a fencing token is refused.
     pub leader_only: bool,
+    /// An errored message is kept for so long, then it is dropped; 0: for ever.
+    pub errors_keep: Span,
+    /// The most messages that are claimed at once, over all consumers; 0: no limit.
+    pub max_claimed: u64,
+    /// The most claims per second, over all consumers, at most 1,000,000; 0: no limit. See `pace`.
+    pub rate: u32,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { lease: Span(30_000), max_deliveries: 20, max_length: 0, paused: false, leader_only: false }
+        Settings {
+            lease: Span(30_000),
+            max_deliveries: 20,
+            max_length: 0,
+            paused: false,
+            leader_only: false,
+            errors_keep: Span(0),
+            max_claimed: 0,
+            rate: 0,
+        }
     }
 }
 
@@ -38,6 +54,12 @@ pub enum Setting {
     Paused(bool),
     /// See [`Settings::leader_only`].
     LeaderOnly(bool),
+    /// See [`Settings::errors_keep`].
+    ErrorsKeep(Span),
+    /// See [`Settings::max_claimed`].
+    MaxClaimed(u64),
+    /// See [`Settings::rate`].
+    Rate(u32),
 }
 
 impl Settings {
@@ -49,17 +71,23 @@ impl Settings {
             Setting::MaxLength(limit) => self.max_length = limit,
             Setting::Paused(paused) => self.paused = paused,
             Setting::LeaderOnly(leader_only) => self.leader_only = leader_only,
+            Setting::ErrorsKeep(keep) => self.errors_keep = keep,
+            Setting::MaxClaimed(limit) => self.max_claimed = limit,
+            Setting::Rate(rate) => self.rate = rate.min(FASTEST),
         }
     }
 
     /// Every setting with its value.
-    pub fn all(&self) -> [Setting; 5] {
+    pub fn all(&self) -> [Setting; 8] {
         [
             Setting::Lease(self.lease),
             Setting::MaxDeliveries(self.max_deliveries),
             Setting::MaxLength(self.max_length),
             Setting::Paused(self.paused),
             Setting::LeaderOnly(self.leader_only),
+            Setting::ErrorsKeep(self.errors_keep),
+            Setting::MaxClaimed(self.max_claimed),
+            Setting::Rate(self.rate),
         ]
     }
 
@@ -84,6 +112,9 @@ pub(crate) fn encode_settings(settings: &[Setting], out: &mut Writer) {
             Setting::MaxLength(limit) => (3, limit),
             Setting::Paused(paused) => (4, paused.into()),
             Setting::LeaderOnly(leader_only) => (5, leader_only.into()),
+            Setting::ErrorsKeep(keep) => (6, keep.0),
+            Setting::MaxClaimed(limit) => (7, limit),
+            Setting::Rate(rate) => (8, rate.into()),
         };
         out.number(tag);
         out.number(value);
@@ -100,6 +131,9 @@ pub(crate) fn decode_settings(reader: &mut Reader<'_>) -> Result<Vec<Setting>, C
             3 => Setting::MaxLength(value),
             4 if value <= 1 => Setting::Paused(value == 1),
             5 if value <= 1 => Setting::LeaderOnly(value == 1),
+            6 => Setting::ErrorsKeep(Span(value)),
+            7 => Setting::MaxClaimed(value),
+            8 if value <= u64::from(FASTEST) => Setting::Rate(value as u32),
             _ => return Err(Corrupt("unknown setting")),
         });
     }

@@ -1,28 +1,33 @@
 //! Looking at a queue without changing it.
 
-use crate::claims::Kind;
-use crate::messages::{Lane, Place};
-use crate::queue::{Queue, Totals};
+use crate::claims::{Claim, Kind};
+use crate::delays::Delayed;
+use crate::errors::Errored;
+use crate::messages::{Lane, Place, Returned};
+use crate::queue::Queue;
 use crate::segment::NO_CLAIM;
-use crate::{Id, Priority, Receipt, Span, Time, Token};
+use crate::texts::TextId;
+use crate::{Id, Priority, Receipt, Span, Time, Token, Totals};
 use std::collections::BTreeMap;
 
 /// The levels and totals of a queue at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// Messages that a claim could get.
+    /// Messages that may be claimed, settings and groups aside.
     pub ready: u64,
+    /// Those of them that wait for another message of their group.
+    pub held: u64,
     /// Messages that become ready later.
     pub delayed: u64,
     /// Messages being processed.
     pub claimed: u64,
     /// Messages in the error store, those being drained included.
     pub errors: u64,
-    /// Claims ended and delays due that no step has taken back yet.
+    /// Due work that no step has done yet: claims ended, delays due, messages and errors that have outlived their time.
     pub overdue: u64,
     /// Age of the oldest ready message, to within a second.
     pub oldest_ready_age: Option<Span>,
-    /// Until the next claim ends or delay is due; zero when overdue.
+    /// Until the next due work; zero when overdue.
     pub next_due_in: Option<Span>,
     /// Who leads.
     pub leader: Option<LeaderView>,
@@ -92,6 +97,12 @@ pub struct Peeked<'a> {
     pub reason: Option<&'a [u8]>,
     /// Errored: since when.
     pub failed_at: Option<Time>,
+    /// As pushed.
+    pub unique: Option<&'a [u8]>,
+    /// As pushed.
+    pub group: Option<&'a [u8]>,
+    /// From when on it is not claimed any more.
+    pub expires_at: Option<Time>,
 }
 
 impl Queue {
@@ -118,11 +129,12 @@ impl Queue {
         let now = now.max(self.now);
         let (claimed, _) = self.claims.counts();
         Info {
-            ready: self.messages.ready(),
+            ready: self.messages.ready() + self.labels.groups.held.len() as u64,
+            held: self.labels.groups.held.len() as u64,
             delayed: self.delays.len(),
             claimed,
             errors: self.errors.len(),
-            overdue: self.claims.ended(now) + self.delays.due(now),
+            overdue: self.overdue(now),
             oldest_ready_age: self.messages.oldest_ready().map(|opened| now.since(opened)),
             next_due_in: self.next_due().map(|due| due.since(now)),
             leader: self.leader(now),
@@ -153,15 +165,18 @@ impl Queue {
     /// Messages of one state with ids above `after`, by id, at most `count`.
     pub fn peek(&self, state: PeekState, after: Option<Id>, count: usize) -> Vec<Peeked<'_>> {
         match state {
-            PeekState::Ready => self.peek_lanes(count, |lane| self.ready_of(lane, after, count)),
-            PeekState::Claimed => self.peek_lanes(count, |lane| self.claimed_of(lane, after, count)),
+            PeekState::Ready => {
+                let held = self.labels.groups.held.range(after.map_or(Id(0), |after| Id(after.0.saturating_add(1)))..);
+                let held = held.take(count).map(|(_, returned)| self.peeked(returned.place, returned.deliveries));
+                let lanes = self.messages.lanes.values();
+                smallest(lanes.flat_map(|lane| self.ready_of(lane, after, count)).chain(held), count)
+            }
+            PeekState::Claimed => {
+                let lanes = self.messages.lanes.values();
+                smallest(lanes.flat_map(|lane| self.claimed_of(lane, after, count)), count)
+            }
             PeekState::Delayed => {
-                let delayed = self.delays.after(after).take(count);
-                let view = |(_, delayed): (Id, &crate::delays::Delayed)| Peeked {
-                    due_at: Some(delayed.due_at),
-                    ..self.peeked(delayed.place, delayed.deliveries)
-                };
-                delayed.map(view).collect()
+                self.delays.after(after).take(count).map(|(_, delayed)| self.delayed(delayed)).collect()
             }
             PeekState::Errors => {
                 self.errors.after(after).take(count).map(|(_, errored)| self.errored(errored)).collect()
@@ -169,12 +184,24 @@ impl Queue {
         }
     }
 
-    /// The smallest ids over all priorities.
-    fn peek_lanes<'a>(&'a self, count: usize, of_lane: impl Fn(&'a Lane) -> Vec<Peeked<'a>>) -> Vec<Peeked<'a>> {
-        let mut all: Vec<Peeked<'a>> = self.messages.lanes.values().flat_map(of_lane).collect();
-        all.sort_by_key(|peeked| peeked.id);
-        all.truncate(count);
-        all
+    /// A message by its id, with its state; `None` when it is done, or never was.
+    pub fn peek_id(&self, id: Id) -> Option<(PeekState, Peeked<'_>)> {
+        let place = self.messages.find_anywhere(id)?;
+        if let Some(errored) = self.errors.get(id) {
+            return Some((PeekState::Errors, self.errored(errored)));
+        }
+        if let Some(delayed) = self.delays.get(id) {
+            return Some((PeekState::Delayed, self.delayed(delayed)));
+        }
+        let segment = self.messages.segment(place.segment);
+        match segment.claim_of(place.slot.into()) {
+            NO_CLAIM => {
+                let held = self.labels.groups.held.get(&id).map(|returned: &Returned| returned.deliveries);
+                let deliveries = held.or_else(|| self.messages.ready_deliveries(place))?;
+                Some((PeekState::Ready, self.peeked(place, deliveries)))
+            }
+            address => Some((PeekState::Claimed, self.claimed(self.claims.at(address)))),
+        }
     }
 
     fn ready_of<'a>(&'a self, lane: &'a Lane, after: Option<Id>, count: usize) -> Vec<Peeked<'a>> {
@@ -196,17 +223,25 @@ impl Queue {
                 slots.map(|slot| segment.claim_of(slot)).filter(|address| *address != NO_CLAIM)
             });
             let claims = addresses.map(|address| self.claims.at(address));
-            claims.filter(|(_, claim)| claim.kind == Kind::Message).take(count).map(|(receipt, claim)| Peeked {
-                receipt: Some(receipt),
-                consumer: Some(self.texts.get(self.owners.get(claim.owner).consumer)),
-                lease_ends_at: Some(claim.deadline),
-                ..self.peeked(claim.place, claim.deliveries)
-            })
+            claims.filter(|(_, claim)| claim.kind == Kind::Message).take(count).map(|claim| self.claimed(claim))
         };
         of_kind(false).chain(of_kind(true)).collect()
     }
 
-    fn errored<'a>(&'a self, errored: &crate::errors::Errored) -> Peeked<'a> {
+    fn claimed(&self, (receipt, claim): (Receipt, &Claim)) -> Peeked<'_> {
+        Peeked {
+            receipt: Some(receipt),
+            consumer: Some(self.texts.get(self.owners.get(claim.owner).consumer)),
+            lease_ends_at: Some(claim.deadline),
+            ..self.peeked(claim.place, claim.deliveries)
+        }
+    }
+
+    fn delayed(&self, delayed: &Delayed) -> Peeked<'_> {
+        Peeked { due_at: Some(delayed.due_at), ..self.peeked(delayed.place, delayed.deliveries) }
+    }
+
+    fn errored<'a>(&'a self, errored: &Errored) -> Peeked<'a> {
         let segment = self.messages.segment(errored.place.segment);
         let drain = match segment.claim_of(errored.place.slot.into()) {
             NO_CLAIM => None,
@@ -223,6 +258,8 @@ impl Queue {
     }
 
     fn peeked(&self, place: Place, deliveries: u32) -> Peeked<'_> {
+        let label = self.label(place).map(|(_, labelled)| labelled);
+        let text = |text: Option<TextId>| text.map(|text| self.texts.get(text));
         Peeked {
             id: self.messages.id(place),
             payload: self.messages.payload(place),
@@ -234,6 +271,9 @@ impl Queue {
             lease_ends_at: None,
             reason: None,
             failed_at: None,
+            unique: text(label.and_then(|label| label.unique)),
+            group: text(label.and_then(|label| label.group)),
+            expires_at: label.and_then(|label| label.expires_at),
         }
     }
 
@@ -242,15 +282,15 @@ impl Queue {
     pub fn memory_bytes(&self) -> u64 {
         let entries = |count: u64, bytes: usize| count * (bytes as u64) * 4 / 3;
         let returned: u64 = self.messages.lanes.values().map(|lane| lane.returned.len() as u64).sum();
-        let tables = entries(returned, size_of::<(Id, crate::messages::Returned)>())
-            + entries(self.delays.len(), size_of::<(Id, crate::delays::Delayed)>() + size_of::<(Time, Id)>())
-            + entries(self.errors.len(), size_of::<(Id, crate::errors::Errored)>());
+        let tables = entries(returned, size_of::<(Id, Returned)>())
+            + entries(self.delays.len(), size_of::<(Id, Delayed)>() + size_of::<(Time, Id)>())
+            + entries(self.errors.len(), size_of::<(Id, Errored)>() + size_of::<(Time, Id)>());
         let parts = self.messages.heap_bytes()
             + self.claims.heap_bytes()
             + self.texts.heap_bytes()
             + self.producers.heap_bytes()
             + self.owners.len() * size_of::<crate::owners::Owner>() * 2;
-        size_of::<Queue>() as u64 + parts as u64 + tables
+        size_of::<Queue>() as u64 + parts as u64 + tables + self.labels.heap_bytes()
     }
 
     /// About how many allocations a queue consists of: what freeing it costs.
@@ -260,4 +300,12 @@ impl Queue {
             + self.claims.block_count()
             + usize::try_from(tables / 6).unwrap_or(usize::MAX)
     }
+}
+
+/// The smallest ids of them.
+fn smallest<'a>(messages: impl Iterator<Item = Peeked<'a>>, count: usize) -> Vec<Peeked<'a>> {
+    let mut all: Vec<Peeked<'a>> = messages.collect();
+    all.sort_by_key(|peeked| peeked.id);
+    all.truncate(count);
+    all
 }

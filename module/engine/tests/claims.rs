@@ -52,7 +52,7 @@ impl Bench {
 }
 
 fn plain<'a>(payloads: &'a [&'a [u8]]) -> Push<'a> {
-    Push { delay: None, priority: Priority(0), fence: None, sequence: None, payloads }
+    Push { delay: None, priority: Priority(0), fence: None, sequence: None, label: Label::default(), payloads }
 }
 
 fn claim(count: usize, lease: u64, session: Option<SessionId>) -> Claim<'static> {

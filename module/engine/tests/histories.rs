@@ -4,14 +4,14 @@
 
 mod model;
 
-use model::{Model, Refused, State};
+use model::{Label as Labelling, Model, Refused, State};
 use mq_engine::operations::*;
 use mq_engine::*;
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { payloads: Vec<Vec<u8>>, priority: u8, delay: u64, fence: Fence, sequence: Option<(u8, i8)> },
+    Push { payloads: Vec<Vec<u8>>, priority: u8, delay: u64, fence: Fence, sequence: Option<(u8, i8)>, label: Tags },
     Claim { consumer: u8, count: usize, lease: Option<u64>, session: Option<u64>, acks: Vec<u8> },
     Ack(Vec<u8>),
     Fail { receipt: u8, retry: Option<u64>, reason: u8 },
@@ -21,6 +21,8 @@ enum Step {
     Resign(u8),
     Drain { count: Option<usize>, lease: Option<u64>, session: Option<u64> },
     Redrive { count: Option<usize>, ids: Option<Vec<u8>> },
+    Remove(Vec<u8>),
+    Purge { state: u8, count: usize },
     Configure(Setting),
     RaiseFence { producer: u8, ahead: i64 },
     EndSession(u64),
@@ -28,6 +30,9 @@ enum Step {
     Term { skip: bool },
     Reload,
 }
+
+/// Which unique key, which group, which TTL.
+type Tags = (Option<u8>, Option<u8>, Option<u64>);
 
 #[derive(Clone, Copy, Debug)]
 enum Fence {
@@ -61,6 +66,9 @@ fn setting() -> impl Strategy<Value = Setting> {
         prop_oneof![Just(0), 1..60u64].prop_map(Setting::MaxLength),
         prop::bool::weighted(0.2).prop_map(Setting::Paused),
         prop::bool::weighted(0.2).prop_map(Setting::LeaderOnly),
+        prop_oneof![Just(0), 1..200u64].prop_map(|keep| Setting::ErrorsKeep(Span(keep))),
+        prop_oneof![2 => Just(0), 1 => 1..6u64].prop_map(Setting::MaxClaimed),
+        prop_oneof![2 => Just(0), 1 => Just(7), 1 => Just(40), 1 => Just(5000)].prop_map(Setting::Rate),
     ]
 }
 
@@ -69,10 +77,19 @@ fn step() -> impl Strategy<Value = Step> {
     let sequence = prop::option::weighted(0.3, (0..3u8, -3..3i8));
     let priority = prop_oneof![4 => Just(0u8), 1 => Just(9), 1 => Just(255)];
     let delay = prop_oneof![3 => Just(0u64), 1 => 1..100u64];
-    let push =
-        (payloads(), priority, delay, fence, sequence).prop_map(|(payloads, priority, delay, fence, sequence)| {
-            Step::Push { payloads, priority, delay, fence, sequence }
-        });
+    let ttl = prop_oneof![2 => 1..100u64, 1 => 100..1000u64];
+    let labelled = (prop::option::weighted(0.4, 0..4u8), prop::option::weighted(0.6, 0..3u8), prop::option::of(ttl));
+    let label = prop_oneof![1 => Just((None, None, None)), 1 => labelled];
+    let push = (payloads(), priority, delay, fence, sequence, label).prop_map(
+        |(payloads, priority, delay, fence, sequence, label)| Step::Push {
+            payloads,
+            priority,
+            delay,
+            fence,
+            sequence,
+            label,
+        },
+    );
     let claim = (0..3u8, 1..5usize, lease(), session(), receipts())
         .prop_map(|(consumer, count, lease, session, acks)| Step::Claim { consumer, count, lease, session, acks });
     let fail = (any::<u8>(), prop::option::of(0..50u64), 0..3u8);
@@ -90,6 +107,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(count, lease, session)| Step::Drain { count, lease, session }),
         1 => (prop::option::of(1..3usize), prop::option::of(receipts()))
             .prop_map(|(count, ids)| Step::Redrive { count, ids }),
+        1 => prop::collection::vec(any::<u8>(), 0..4).prop_map(Step::Remove),
+        1 => (0..3u8, 1..4usize).prop_map(|(state, count)| Step::Purge { state, count }),
         2 => setting().prop_map(Step::Configure),
         1 => (0..3u8, -2..3i64).prop_map(|(producer, ahead)| Step::RaiseFence { producer, ahead }),
         2 => (1..4u64).prop_map(Step::EndSession),
@@ -186,8 +205,17 @@ impl Run {
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Push { payloads, priority, delay, fence, sequence } => {
-                self.push(payloads, *priority, *delay, *fence, *sequence);
+            Step::Push { payloads, priority, delay, fence, sequence, label } => {
+                self.push(payloads, *priority, *delay, *fence, *sequence, *label);
+            }
+            Step::Remove(indices) => {
+                let ids = self.named(indices);
+                let named: Vec<Id> = ids.iter().copied().map(Id).collect();
+                self.same(&Remove { ids: &named }, |model| model.remove(&ids));
+            }
+            Step::Purge { state, count } => {
+                let purged = [Purged::Ready, Purged::Delayed, Purged::Errors][usize::from(*state)];
+                self.same(&Purge { state: purged, count: *count }, |model| model.purge(*state, *count));
             }
             Step::Claim { consumer, count, lease, session, acks } => {
                 self.claim(*consumer, *count, *lease, *session, acks);
@@ -229,8 +257,7 @@ impl Run {
             }
             Step::Redrive { count, ids: Some(ids) } => {
                 let _ = count;
-                let ids: Vec<u64> =
-                    ids.iter().filter_map(|index| self.ids.get(usize::from(*index) % 40).copied()).collect();
+                let ids = self.named(ids);
                 let named: Vec<Id> = ids.iter().copied().map(Id).collect();
                 self.same(&Redrive::Ids(&named), |model| model.redrive(Some(&ids), usize::MAX));
             }
@@ -259,6 +286,10 @@ impl Run {
         }
     }
 
+    fn named(&self, indices: &[u8]) -> Vec<u64> {
+        indices.iter().filter_map(|index| self.ids.get(usize::from(*index) % 40).copied()).collect()
+    }
+
     fn same<O: Operation<Output: PartialEq + std::fmt::Debug>>(
         &mut self,
         operation: &O,
@@ -268,7 +299,24 @@ impl Run {
         assert_eq!(output, expected);
     }
 
-    fn push(&mut self, payloads: &[Vec<u8>], priority: u8, delay: u64, fence: Fence, sequence: Option<(u8, i8)>) {
+    fn push(
+        &mut self,
+        payloads: &[Vec<u8>],
+        priority: u8,
+        delay: u64,
+        fence: Fence,
+        sequence: Option<(u8, i8)>,
+        (unique, group, ttl): Tags,
+    ) {
+        // A unique key is for one payload, and not beside a sequence.
+        let sequence = sequence.filter(|_| unique.is_none());
+        let payloads = if unique.is_some() { &payloads[..1] } else { payloads };
+        let tags = Labelling {
+            unique: unique.map(|key| vec![b'u', key]),
+            group: group.map(|group| vec![b'g', group]),
+            ttl,
+        };
+        let label = Label { unique: tags.unique.as_deref(), group: tags.group.as_deref(), ttl: ttl.map(Span) };
         let current = self.model.leader.as_ref().map_or(self.model.fence_seen, |leader| leader.token);
         let fence = match fence {
             Fence::None => None,
@@ -287,15 +335,18 @@ impl Run {
             priority: Priority(priority),
             fence: fence.map(Token),
             sequence: sequence.map(|(producer, first)| Sequence { producer, first }),
+            label,
             payloads: &slices,
         };
-        let pushed = self.execute(&push, |model| match model.judge_push(payloads.len() as u64, fence, sequence)? {
-            Some(seen) => Ok((seen, true)),
-            None => Ok((model.push(payloads, priority, delay, fence, sequence), false)),
+        let pushed = self.execute(&push, |model| {
+            match model.judge_push(payloads.len() as u64, fence, sequence, tags.unique.as_deref())? {
+                Some(seen) => Ok((seen, true)),
+                None => Ok((model.push(payloads, priority, delay, fence, sequence, &tags), false)),
+            }
         });
         if let Ok((pushed, (id, duplicate))) = pushed {
             assert_eq!((pushed.first.map_or(0, |id| id.0), pushed.duplicate), (id, duplicate));
-            self.ids.insert(0, id);
+            self.ids.splice(0..0, id..id + payloads.len() as u64);
         }
     }
 
@@ -358,6 +409,9 @@ impl Run {
             Setting::MaxLength(limit) => model.max_length = limit,
             Setting::Paused(paused) => model.paused = paused,
             Setting::LeaderOnly(leader_only) => model.leader_only = leader_only,
+            Setting::ErrorsKeep(keep) => model.errors_keep = keep.0,
+            Setting::MaxClaimed(limit) => model.max_claimed = limit,
+            Setting::Rate(rate) => model.rate = rate.into(),
         });
     }
 
@@ -392,6 +446,8 @@ impl Run {
         assert_eq!(got, [model.pushed, model.delivered, model.redelivered, model.acked, model.failed, model.dead]);
         let got = [totals.retried, totals.expired, totals.released, totals.drained, totals.redriven];
         assert_eq!(got, [model.retried, model.expired, model.released, model.drained, model.redriven]);
+        let got = [totals.removed, totals.dropped, totals.ttl_expired];
+        assert_eq!(got, [model.removed, model.dropped, model.ttl_expired]);
         for state in [PeekState::Ready, PeekState::Delayed, PeekState::Claimed, PeekState::Errors] {
             self.check_peek(state);
         }
@@ -413,6 +469,11 @@ impl Run {
                 (peeked.id.0, peeked.payload, peeked.deliveries, peeked.priority.0),
                 (message.id, &message.payload[..], message.deliveries, message.priority)
             );
+            assert_eq!(
+                (peeked.unique, peeked.group, peeked.expires_at),
+                (message.unique.as_deref(), message.group.as_deref(), message.expires.map(Time))
+            );
+            assert_eq!(self.primary.peek_id(peeked.id), Some((state, peeked.clone())), "one by one as together");
             match &message.state {
                 State::Ready => {}
                 State::Delayed { due } => assert_eq!(peeked.due_at, Some(Time(*due))),

@@ -23,13 +23,15 @@ pub struct Claim<'a> {
     pub acks: &'a [Receipt],
 }
 
-/// What a claim got. Nothing, if nothing is ready or the queue is paused.
+/// What a claim got. Nothing, if nothing is ready or the settings allow no claim now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claimed {
     /// How many of `acks` counted.
     pub acked: u64,
     /// The claimed messages.
     pub deliveries: Vec<Delivery>,
+    /// Messages on the way whose last moment had passed, beyond those that were taken back as due work.
+    pub(crate) expired: u64,
 }
 
 /// One claimed message. Its payload stays in the queue: [`Queue::payload`].
@@ -57,16 +59,18 @@ impl Operation for Claim<'_> {
 
     fn apply(&self, queue: &mut Queue) -> Claimed {
         let acked = queue.complete(self.acks);
-        if !queue.claimable() || !queue.stamps.has_room(self.count) {
-            return Claimed { acked, deliveries: Vec::new() };
+        if !queue.claimable(queue.now) || !queue.stamps.has_room(self.count) {
+            return Claimed { acked, ..Claimed::default() };
         }
-        let ready = usize::try_from(queue.messages.ready()).unwrap_or(usize::MAX);
-        let mut deliveries = Vec::with_capacity(self.count.min(ready));
+        let possible = queue.messages.ready().min(queue.claims_allowed(queue.now));
+        let count = self.count.min(usize::try_from(possible).unwrap_or(usize::MAX));
+        let mut deliveries = Vec::with_capacity(count);
+        let expired_before = queue.totals.ttl_expired;
         let owner = queue.owners.find_or_add(&mut queue.texts, self.consumer, self.session);
         let deadline = queue.now.after(self.lease.unwrap_or(queue.settings.lease));
         let mut room = usize::MAX; // the first one may be of any size
-        while deliveries.len() < self.count {
-            let Some(mut taken) = queue.messages.take_ready(room) else { break };
+        while deliveries.len() < count {
+            let Some(mut taken) = queue.take_ready(room) else { break };
             room = room.min(REPLY_BYTES).saturating_sub(queue.messages.payload(taken.place).len());
             taken.deliveries = taken.deliveries.saturating_add(1);
             queue.totals.delivered += 1;
@@ -75,11 +79,15 @@ impl Operation for Claim<'_> {
             let (id, place) = (taken.id, taken.place);
             deliveries.push(Delivery { receipt, id, deliveries: taken.deliveries, place });
         }
-        Claimed { acked, deliveries }
+        queue.owners.drop_if_idle(&mut queue.texts, owner);
+        if queue.settings.rate > 0 {
+            queue.pace.spend(queue.settings.rate, deliveries.len() as u64, queue.now);
+        }
+        Claimed { acked, deliveries, expired: queue.totals.ttl_expired - expired_before }
     }
 
     fn changed(output: &Claimed) -> bool {
-        output.acked > 0 || !output.deliveries.is_empty()
+        output.acked > 0 || !output.deliveries.is_empty() || output.expired > 0
     }
 
     fn encode(&self, out: &mut Writer) {

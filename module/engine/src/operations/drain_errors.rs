@@ -49,9 +49,8 @@ impl Operation for DrainErrors {
         let mut drained = Vec::new();
         let mut bytes = 0;
         while self.count.is_none_or(|count| drained.len() < count) && queue.stamps.has_room(1) {
-            let Some((id, errored)) = queue.errors.first_waiting() else {
-                break;
-            };
+            let first = queue.errors.all_waiting().next().map(|(id, errored)| (id, *errored));
+            let Some((id, errored)) = first else { break };
             let payload = queue.messages.payload(errored.place);
             bytes += payload.len();
             if bytes > REPLY_BYTES && !drained.is_empty() {
@@ -67,7 +66,10 @@ impl Operation for DrainErrors {
                 failed_at: errored.failed_at,
             };
             match self.lease {
-                None => queue.drop_error(id, &errored),
+                None => {
+                    let errored = queue.errors.take(id);
+                    queue.totals.drained += u64::from(queue.drop_error(errored));
+                }
                 Some(lease) => {
                     let owner = queue.owners.find_or_add(&mut queue.texts, DRAINER, self.session);
                     let taken = Taken { id, place: errored.place, deliveries: errored.deliveries };

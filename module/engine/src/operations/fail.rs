@@ -44,14 +44,14 @@ impl Operation for Fail<'_> {
                 failed = Failed::Retried;
                 queue.totals.retried += 1;
                 if retry.0 == 0 {
-                    queue.messages.put_back(claim.place, claim.deliveries);
+                    queue.make_ready(claim.place, claim.deliveries);
                 } else {
                     queue.retry_later(&claim, queue.now.after(retry));
                 }
             }
             (Kind::Message, _) => {
                 queue.totals.failed += 1;
-                queue.add_error(&claim, self.reason);
+                queue.add_failed(&claim, self.reason);
             }
         });
         failed

@@ -10,10 +10,12 @@ mod end_session;
 mod extend;
 mod fail;
 mod lead;
+mod purge;
 mod push;
 mod raise_fence;
 mod redrive;
 mod release;
+mod remove;
 mod settle;
 
 pub use ack::Ack;
@@ -24,10 +26,12 @@ pub use end_session::EndSession;
 pub use extend::Extend;
 pub use fail::{Fail, Failed};
 pub use lead::{Lead, Led, Resign};
+pub use purge::{Purge, Purged};
 pub use push::{Push, Pushed, Sequence};
 pub use raise_fence::RaiseFence;
 pub use redrive::Redrive;
 pub use release::Release;
+pub use remove::Remove;
 pub use settle::Settle;
 
 use crate::codec::{Corrupt, Reader};
@@ -56,6 +60,8 @@ pub(crate) fn apply_encoded(
         Configure::TAG => configure::replay,
         RaiseFence::TAG => raise_fence::replay,
         EndSession::TAG => end_session::replay,
+        Remove::TAG => remove::replay,
+        Purge::TAG => purge::replay,
         _ => return Err(Corrupt("unknown operation")),
     };
     replay(queue, moment, reader)

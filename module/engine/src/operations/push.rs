@@ -4,7 +4,7 @@ use super::replay_operation;
 use crate::codec::{Corrupt, Reader, Writer};
 use crate::operation::{Operation, Refusal, Timing, Verdict};
 use crate::producers::Standing;
-use crate::{Id, Moment, Priority, Queue, Span, Time, Token};
+use crate::{Id, Label, Moment, Priority, Queue, Span, Time, Token};
 
 /// Adds messages, all or none.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Push<'a> {
     pub fence: Option<Token>,
     /// Their numbers in a producer's sequence.
     pub sequence: Option<Sequence<'a>>,
+    /// What is attached to each of them. A unique key is for one payload only, and not beside a sequence.
+    pub label: Label<'a>,
     /// At least one.
     pub payloads: &'a [&'a [u8]],
 }
@@ -33,7 +35,8 @@ pub struct Sequence<'a> {
 /// An accepted push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pushed {
-    /// The id of the first message; the others follow. `None`: a repeated push that was not its producer's last.
+    /// The id of the first message; the others follow. Of a repeated push, the id given then, or that of the message that
+    /// has the unique key; `None`: a repeated push that was not its producer's last.
     pub first: Option<Id>,
     /// Seen before and not added again.
     pub duplicate: bool,
@@ -64,11 +67,29 @@ impl Push<'_> {
         }
     }
 
+    /// Whose messages go to a parked lane: no cursor walks over them, and their labels are looked for.
+    fn is_parked(&self) -> bool {
+        self.delayed() || !self.label.is_empty()
+    }
+
+    /// The message that has this push's unique key and is not done.
+    fn judge_unique(&self, queue: &Queue, now: Time) -> Verdict<Pushed> {
+        let known = self.label.unique.and_then(|key| queue.texts.find(key)).and_then(|key| queue.labels.with_key(key));
+        match known.filter(|id| !queue.is_old_error(*id, now)) {
+            Some(id) => Verdict::Answered(Pushed { first: Some(id), duplicate: true }),
+            None => Verdict::Go,
+        }
+    }
+
     fn judge_length(&self, queue: &Queue, moment: &Moment) -> Result<(), Refusal> {
         let count = self.payloads.len() as u64;
         let max_length = queue.settings.max_length;
-        if max_length > 0 && queue.messages.live().saturating_add(count) > max_length {
-            return Err(Refusal::QueueFull { max_length });
+        let over = queue.messages.live().saturating_add(count).saturating_sub(max_length);
+        if max_length > 0 && over > 0 {
+            let limit = usize::try_from(over).unwrap_or(usize::MAX);
+            if queue.old_errors(moment.now, limit) < over {
+                return Err(Refusal::QueueFull { max_length });
+            }
         }
         let mut stamps = queue.stamps;
         moment.term.into_iter().for_each(|term| stamps.start_term(term));
@@ -82,27 +103,34 @@ impl Operation for Push<'_> {
 
     fn judge(&self, queue: &Queue, moment: &Moment) -> Result<Verdict<Pushed>, Refusal> {
         self.judge_fence(queue, moment)?;
-        let verdict = self.judge_sequence(queue)?;
-        if verdict == Verdict::Go {
-            self.judge_length(queue, moment)?;
+        for verdict in [self.judge_sequence(queue)?, self.judge_unique(queue, moment.now)] {
+            if verdict != Verdict::Go {
+                return Ok(verdict);
+            }
         }
-        Ok(verdict)
+        self.judge_length(queue, moment)?;
+        Ok(Verdict::Go)
     }
 
-    /// Only a delay, and the opening of a segment, which carries its time, depend on the moment.
+    /// Only a delay, a TTL, and the opening of a segment, which carries its time, depend on the moment.
     fn timing(&self, queue: &Queue, now: Time) -> Timing {
-        let lane = Queue::lane(self.priority, self.delayed());
+        let lane = Queue::lane(self.priority, self.is_parked());
         let fits = queue.messages.has_room(lane, Id(queue.stamps.next_id), self.payloads, now);
-        if fits && !self.delayed() { Timing::Timeless } else { Timing::Timed }
+        if fits && !self.delayed() && self.label.ttl.is_none() { Timing::Timeless } else { Timing::Timed }
     }
 
     fn apply(&self, queue: &mut Queue) -> Pushed {
-        let lane = Queue::lane(self.priority, self.delayed());
+        let lane = Queue::lane(self.priority, self.is_parked());
+        if let Some(old) = self.label.unique.and_then(|key| queue.texts.find(key)).and_then(|key| queue.labels.with_key(key)) {
+            queue.drop_old_error(old); // what was judged as if it were done is done now
+        }
         let first = queue.stamps.ids(self.payloads.len());
         queue.messages.append(lane, first, self.payloads, queue.now);
-        if let Some(delay) = self.delay.filter(|_| lane.parked) {
-            let due_at = queue.now.after(delay);
-            (0..self.payloads.len() as u64).for_each(|offset| queue.add_delay(lane, Id(first.0 + offset), due_at));
+        if lane.parked {
+            let due_at = self.delay.filter(|_| self.delayed()).map(|delay| queue.now.after(delay));
+            for offset in 0..self.payloads.len() as u64 {
+                queue.settle_in(lane, Id(first.0 + offset), due_at, &self.label);
+            }
         }
         if let Some(Sequence { producer, first: number }) = self.sequence {
             let count = self.payloads.len() as u64;
@@ -127,6 +155,10 @@ impl Operation for Push<'_> {
         if let Some(sequence) = self.sequence {
             out.text(sequence.producer);
         }
+        for text in [self.label.unique, self.label.group] {
+            out.text(text.unwrap_or_default());
+        }
+        out.number(self.label.ttl.map_or(0, |ttl| ttl.0));
         out.number(self.payloads.len() as u64);
         self.payloads.iter().for_each(|payload| out.text(payload));
     }
@@ -140,13 +172,21 @@ pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>
         Some(first) => Some(Sequence { first, producer: reader.text()? }),
         None => None,
     };
+    let (unique, group) = (read_label(reader)?, read_label(reader)?);
+    let ttl = Some(Span(reader.number()?)).filter(|ttl| ttl.0 > 0);
+    let label = Label { unique, group, ttl };
     let mut payloads = Vec::new();
     for _ in 0..reader.number()? {
         payloads.push(reader.text()?);
     }
-    if payloads.is_empty() {
-        return Err(Corrupt("push of nothing"));
+    if payloads.is_empty() || (unique.is_some() && payloads.len() > 1) {
+        return Err(Corrupt("push of nothing, or of one key for several messages"));
     }
-    let push = Push { delay, priority, fence, sequence, payloads: &payloads };
+    let push = Push { delay, priority, fence, sequence, label, payloads: &payloads };
     replay_operation(&push, queue, moment, reader)
+}
+
+/// A name of a label is never empty.
+fn read_label<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Corrupt> {
+    Ok(Some(reader.text()?).filter(|text| !text.is_empty()))
 }

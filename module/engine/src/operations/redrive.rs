@@ -5,7 +5,7 @@ use crate::codec::{Corrupt, Reader, Writer};
 use crate::operation::{Operation, Timing};
 use crate::{Id, Moment, Queue, Time};
 
-/// Errored messages become ready again, deliveries 0; not those being drained. The output is how many.
+/// Errored messages become ready again, deliveries 0 and without the TTL of their push; not those being drained. The output is how many.
 #[derive(Clone, Debug)]
 pub enum Redrive<'a> {
     /// Every one.
@@ -14,18 +14,6 @@ pub enum Redrive<'a> {
     Count(usize),
     /// These.
     Ids(&'a [Id]),
-}
-
-impl Redrive<'_> {
-    fn redrive(queue: &mut Queue, id: Id) -> bool {
-        let Some(errored) = queue.errors.waiting.remove(&id) else {
-            return false;
-        };
-        errored.release(&mut queue.texts);
-        queue.messages.put_back(errored.place, 0);
-        queue.totals.redriven += 1;
-        true
-    }
 }
 
 impl Operation for Redrive<'_> {
@@ -39,13 +27,13 @@ impl Operation for Redrive<'_> {
     fn apply(&self, queue: &mut Queue) -> u64 {
         let count = match self {
             Redrive::Ids(ids) => {
-                return ids.iter().map(|id| u64::from(Self::redrive(queue, *id))).sum();
+                return ids.iter().map(|id| u64::from(queue.redrive(*id))).sum();
             }
             Redrive::All => usize::MAX,
             Redrive::Count(count) => *count,
         };
-        let ids: Vec<Id> = queue.errors.waiting.keys().take(count).copied().collect();
-        ids.into_iter().map(|id| u64::from(Self::redrive(queue, id))).sum()
+        let ids: Vec<Id> = queue.errors.all_waiting().take(count).map(|(id, _)| id).collect();
+        ids.into_iter().map(|id| u64::from(queue.redrive(id))).sum()
     }
 
     fn changed(output: &u64) -> bool {

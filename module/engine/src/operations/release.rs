@@ -32,7 +32,7 @@ impl Operation for Release<'_> {
             queue.finish_claim(*receipt, |queue, claim| match claim.kind {
                 Kind::Error => queue.errors.stop_draining(queue.messages.id(claim.place)),
                 Kind::Message => {
-                    queue.messages.put_back(claim.place, claim.deliveries - 1);
+                    queue.make_ready(claim.place, claim.deliveries - 1);
                     queue.totals.released += 1;
                 }
             });

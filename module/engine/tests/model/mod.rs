@@ -18,6 +18,17 @@ pub struct Message {
     pub priority: u8,
     pub deliveries: u32,
     pub state: State,
+    pub unique: Option<Vec<u8>>,
+    pub group: Option<Vec<u8>>,
+    pub expires: Option<u64>,
+}
+
+/// What a push attaches to its messages.
+#[derive(Clone, Debug, Default)]
+pub struct Label {
+    pub unique: Option<Vec<u8>>,
+    pub group: Option<Vec<u8>>,
+    pub ttl: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +56,11 @@ pub struct Model {
     pub max_length: u64,
     pub paused: bool,
     pub leader_only: bool,
+    pub errors_keep: u64,
+    pub max_claimed: u64,
+    pub rate: u64,
+    /// Until when the claims so far have used up the rate (ns).
+    pub used_until: u64,
     pub leader: Option<Leader>,
     pub leader_changes: u64,
     pub fence_seen: u64,
@@ -60,6 +76,9 @@ pub struct Model {
     pub redriven: u64,
     pub delivered: u64,
     pub redelivered: u64,
+    pub removed: u64,
+    pub dropped: u64,
+    pub ttl_expired: u64,
 }
 
 pub const ID: usize = 0;
@@ -87,6 +106,27 @@ impl Model {
         for index in 0..self.messages.len() {
             self.settle_message(index);
         }
+        self.end_lives();
+    }
+
+    /// What has outlived its time.
+    fn end_lives(&mut self) {
+        let now = self.now;
+        for message in &mut self.messages {
+            if matches!(message.state, State::Ready | State::Delayed { .. }) && message.expires.is_some_and(|at| at <= now)
+            {
+                let (reason, consumer) = (b"expired".to_vec(), Vec::new());
+                message.state = State::Errored { reason, consumer, at: now, drain: None };
+                self.ttl_expired += 1;
+            }
+        }
+        let keep = self.errors_keep;
+        let old = |message: &Message| {
+            matches!(message.state, State::Errored { at, drain: None, .. } if keep > 0 && at + keep <= now)
+        };
+        let before = self.messages.len();
+        self.messages.retain(|message| !old(message));
+        self.dropped += (before - self.messages.len()) as u64;
     }
 
     fn settle_message(&mut self, index: usize) {
@@ -140,6 +180,7 @@ impl Model {
             ended += 1;
         }
         (0..self.messages.len()).for_each(|index| self.settle_message(index));
+        self.end_lives();
         ended
     }
 
@@ -162,6 +203,7 @@ impl Model {
         count: u64,
         fence: Option<u64>,
         sequence: Option<(&[u8], u64)>,
+        unique: Option<&[u8]>,
     ) -> Result<Option<u64>, Refused> {
         match fence {
             Some(token) => self.judge_fence(token)?,
@@ -177,6 +219,10 @@ impl Model {
             }
             return Ok(Some(if first == *last_first && first + count == *next { *last_id } else { 0 }));
         }
+        let known = self.messages.iter().find(|message| unique.is_some() && message.unique.as_deref() == unique);
+        if let Some(message) = known {
+            return Ok(Some(message.id));
+        }
         if self.max_length > 0 && self.messages.len() as u64 + count > self.max_length {
             return Err(Refused::QueueFull);
         }
@@ -190,12 +236,15 @@ impl Model {
         delay: u64,
         fence: Option<u64>,
         sequence: Option<(&[u8], u64)>,
+        label: &Label,
     ) -> u64 {
         let first = self.next[ID];
         for payload in payloads {
             let id = self.number(ID);
             let state = if delay == 0 { State::Ready } else { State::Delayed { due: self.now + delay } };
-            self.messages.push(Message { id, payload: payload.clone(), priority, deliveries: 0, state });
+            let (payload, Label { unique, group, ttl }) = (payload.clone(), label.clone());
+            let expires = ttl.map(|ttl| self.now + delay + ttl);
+            self.messages.push(Message { id, payload, priority, deliveries: 0, state, unique, group, expires });
         }
         if let Some((producer, number)) = sequence {
             self.producers.insert(producer.to_vec(), (number + payloads.len() as u64, number, first));
@@ -207,9 +256,9 @@ impl Model {
 
     pub fn claim(&mut self, consumer: &[u8], count: usize, lease: Option<u64>, session: Option<u64>) -> Vec<Message> {
         let mut claimed = Vec::new();
-        while claimed.len() < count && !self.paused {
-            let ready = self.messages.iter().enumerate().filter(|(_, message)| message.state == State::Ready);
-            let Some((index, _)) = ready.min_by_key(|(_, message)| (255 - message.priority, message.id)) else { break };
+        while claimed.len() < count && !self.paused && self.has_room() {
+            let Some(index) = self.next_ready() else { break };
+            self.used_until = self.used_until.max(self.now * 1_000_000) + self.interval();
             let (receipt, deadline) = (self.number(RECEIPT), self.now + lease.unwrap_or(self.lease));
             let message = &mut self.messages[index];
             message.deliveries += 1;
@@ -219,6 +268,66 @@ impl Model {
             claimed.push(message.clone());
         }
         claimed
+    }
+
+    fn interval(&self) -> u64 {
+        if self.rate == 0 { 0 } else { 1_000_000_000 / self.rate }
+    }
+
+    fn has_room(&self) -> bool {
+        let claimed = self.messages.iter().filter(|message| matches!(message.state, State::Claimed { .. })).count();
+        let now = self.now * 1_000_000;
+        let in_pace =
+            self.used_until.max(now) + self.interval() <= now + self.interval().max(100_000_000) || self.rate == 0;
+        in_pace && (self.max_claimed == 0 || (claimed as u64) < self.max_claimed)
+    }
+
+    /// The highest priority first, then the smallest id; of a group nothing while one of it is being processed or retried.
+    fn next_ready(&self) -> Option<usize> {
+        let busy = |message: &Message| match message.state {
+            State::Claimed { .. } => true,
+            State::Delayed { .. } => message.deliveries > 0,
+            _ => false,
+        };
+        let held = |group: &Vec<u8>| self.messages.iter().any(|other| other.group.as_ref() == Some(group) && busy(other));
+        let ready = self.messages.iter().enumerate().filter(|(_, message)| message.state == State::Ready);
+        let free = ready.filter(|(_, message)| !message.group.as_ref().is_some_and(held));
+        free.min_by_key(|(_, message)| (255 - message.priority, message.id)).map(|(index, _)| index)
+    }
+
+    pub fn remove(&mut self, ids: &[u64]) -> u64 {
+        let before = self.messages.len();
+        self.messages.retain(|message| {
+            let fixed = matches!(message.state, State::Claimed { .. } | State::Errored { drain: Some(_), .. });
+            fixed || !ids.contains(&message.id)
+        });
+        self.removed += (before - self.messages.len()) as u64;
+        (before - self.messages.len()) as u64
+    }
+
+    /// All of one state, in the order in which they go.
+    pub fn purge(&mut self, state: u8, count: usize) -> u64 {
+        let mut removed = 0;
+        while (removed as usize) < count {
+            let of = |wanted: fn(&Message) -> bool| self.messages.iter().filter(move |message| wanted(message));
+            let id = match state {
+                0 => self.next_ready().map(|index| self.messages[index].id).or_else(|| {
+                    of(|message| message.state == State::Ready).map(|message| message.id).min()
+                }),
+                1 => of(|message| matches!(message.state, State::Delayed { .. }))
+                    .min_by_key(|message| match message.state {
+                        State::Delayed { due } => (due, message.id),
+                        _ => unreachable!(),
+                    })
+                    .map(|message| message.id),
+                _ => of(|message| matches!(message.state, State::Errored { drain: None, .. }))
+                    .map(|message| message.id)
+                    .min(),
+            };
+            let Some(id) = id else { break };
+            removed += self.remove(&[id]);
+        }
+        removed
     }
 
     fn current(&self, receipt: u64) -> Option<usize> {
@@ -352,7 +461,7 @@ impl Model {
         for message in &mut self.messages {
             let named = ids.is_none_or(|ids| ids.contains(&message.id));
             if named && redriven < count as u64 && matches!(message.state, State::Errored { drain: None, .. }) {
-                (message.state, message.deliveries) = (State::Ready, 0);
+                (message.state, message.deliveries, message.expires) = (State::Ready, 0, None);
                 redriven += 1;
             }
         }

@@ -1,0 +1,71 @@
+//! What a queue has counted since it was created.
+
+use crate::codec::Corrupt;
+
+macro_rules! totals {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counted since the queue was created; part of its state.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Totals {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Totals {
+            /// Every total, in the order of the fields.
+            pub fn all(&self) -> [u64; Totals::COUNT] {
+                [$(self.$name),*]
+            }
+
+            /// How many there are.
+            pub const COUNT: usize = [$(stringify!($name)),*].len();
+
+            /// Totals that an earlier version did not count are 0.
+            pub(crate) fn from_all(all: &[u64]) -> Result<Totals, Corrupt> {
+                if all.len() > Totals::COUNT {
+                    return Err(Corrupt("totals of a later version"));
+                }
+                let mut all = all.iter().copied();
+                Ok(Totals { $($name: all.next().unwrap_or(0)),* })
+            }
+        }
+    };
+}
+
+// The order is that of the saved format: a new one goes to the end.
+totals! {
+    /// Messages accepted.
+    pushed,
+    /// Claims of messages.
+    delivered,
+    /// Those of them that were not the first of their message.
+    redelivered,
+    /// Messages completed.
+    acked,
+    /// Messages that FAIL sent to the error store.
+    failed,
+    /// Messages that an ended claim sent there, having no delivery left.
+    dead,
+    /// Messages that FAIL … RETRY put back.
+    retried,
+    /// Claims that ended by lease, session or EXTEND 0.
+    expired,
+    /// Claims given back.
+    released,
+    /// Errored messages taken for good.
+    drained,
+    /// Errored messages made ready again.
+    redriven,
+    /// Messages deleted by REMOVE and PURGE.
+    removed,
+    /// Errored messages that were kept for `errors-keep` and no longer.
+    dropped,
+    /// Messages that their TTL sent to the error store.
+    ttl_expired,
+}
+
+impl Totals {
+    /// Messages that are no more, whatever became of them.
+    pub(crate) fn gone(&self) -> Option<u64> {
+        [self.acked, self.drained, self.removed, self.dropped].into_iter().try_fold(0, u64::checked_add)
+    }
+}
