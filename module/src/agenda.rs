@@ -20,8 +20,18 @@ const PAUSE_RETRY: Span = Span(10);
 /// So late is no timer by itself: the wall clock, which the server's timers follow, has been set back.
 const LATE: Span = Span(20);
 
+/// Why a queue is looked after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Somebody waits for it.
+    #[default]
+    Waiters,
+    /// More work is due than one step may do.
+    Rest,
+}
+
 struct Agenda {
-    by_place: BTreeMap<Place, Time>,
+    by_place: BTreeMap<Place, (Time, Reason)>,
     by_time: BTreeSet<(Time, Place)>,
     alarm: Option<(Time, Timer)>,
 }
@@ -31,41 +41,55 @@ static AGENDA: Global<Agenda> =
 
 impl Agenda {
     /// Whether that is earlier than planned.
-    fn plan(&mut self, place: &Place, at: Time) -> bool {
-        if let Some(planned) = self.by_place.get_mut(place) {
-            if *planned <= at {
-                return false;
+    fn plan(&mut self, place: &Place, at: Time, reason: Reason) -> bool {
+        let planned = self.by_place.get(place).copied();
+        let reason = reason.max(planned.map_or(reason, |(_, planned)| planned));
+        let sooner = planned.is_none_or(|(planned, _)| at < planned);
+        let at = planned.map_or(at, |(planned, _)| at.min(planned));
+        if sooner {
+            if let Some((planned, _)) = planned {
+                self.by_time.remove(&(planned, place.clone()));
             }
-            self.by_time.remove(&(*planned, place.clone()));
-            *planned = at;
-        } else {
-            self.by_place.insert(place.clone(), at);
+            self.by_time.insert((at, place.clone()));
         }
-        self.by_time.insert((at, place.clone()))
+        self.by_place.insert(place.clone(), (at, reason));
+        sooner
     }
 
-    fn take_due(&mut self, now: Time) -> Option<Place> {
-        let (at, _) = self.by_time.first()?;
-        if *at > now {
-            return None;
-        }
-        let (_, place) = self.by_time.pop_first()?;
-        self.by_place.remove(&place);
-        Some(place)
+    fn forget(&mut self, place: &Place) -> Option<Reason> {
+        let (at, reason) = self.by_place.remove(place)?;
+        self.by_time.remove(&(at, place.clone()));
+        Some(reason)
+    }
+
+    /// Those that are due, at most so many.
+    fn take_due(&mut self, now: Time, most: usize) -> Vec<(Place, Reason)> {
+        let due = self.by_time.iter().take_while(|(at, _)| *at <= now).take(most);
+        let places: Vec<Place> = due.map(|(_, place)| place.clone()).collect();
+        places.into_iter().filter_map(|place| self.forget(&place).map(|reason| (place, reason))).collect()
     }
 }
 
 /// Looks after this queue at that moment, or earlier. (Whoever is looked after too early is planned anew.)
-pub fn plan(place: &Place, at: Time) {
-    if AGENDA.with(|agenda| agenda.plan(place, at)) {
+pub fn plan(place: &Place, at: Time, reason: Reason) {
+    if AGENDA.with(|agenda| agenda.plan(place, at, reason)) {
         set_alarm(at);
     }
+}
+
+/// Nobody waits for this queue any more.
+pub fn nobody_waits(place: &Place) {
+    AGENDA.with(|agenda| {
+        if agenda.by_place.get(place).is_some_and(|(_, reason)| *reason == Reason::Waiters) {
+            agenda.forget(place);
+        }
+    });
 }
 
 /// Looks after every queue that somebody waits for, in one database or in all: its keys are gone, or others.
 pub fn plan_all(db: Option<i32>) {
     let now = moment::now();
-    waiting::places(db).iter().for_each(|place| plan(place, now));
+    waiting::places(db).iter().for_each(|place| plan(place, now, Reason::Waiters));
 }
 
 /// Lets the timer go off at that moment, or earlier.
@@ -91,12 +115,10 @@ pub fn timer(context: Context<'_>) {
     if writes_are_paused() {
         return set_alarm(now.after(PAUSE_RETRY));
     }
-    let mut places_left = sessions::end_closed(context, now, PLACES_PER_TURN);
-    while places_left > 0
-        && let Some(place) = AGENDA.with(|agenda| agenda.take_due(now))
-    {
-        serving::tend(context, &place, now);
-        places_left -= 1;
+    let most = sessions::end_closed(context, now, PLACES_PER_TURN);
+    // Each has one turn; what it leaves is planned for the next, and clients come first.
+    for (place, reason) in AGENDA.with(|agenda| agenda.take_due(now, most)) {
+        serving::tend(context, &place, reason, now);
     }
     let next = AGENDA.read().by_time.first().map(|(at, _)| *at);
     if let Some(at) = next {

@@ -2,6 +2,7 @@
 
 use mq_engine::{LeaderView, Span};
 
+use crate::agenda::Reason;
 use crate::commands::{Call, claim, leader};
 use crate::entry::Place;
 use crate::failure::Failure;
@@ -49,14 +50,31 @@ pub fn await_leadership(
 /// The server's signal that a waiter's key has come into being: the line is looked after in its own order, soon.
 pub fn signalled(id: WaiterId) {
     if let Some(place) = waiting::place_of(id) {
-        agenda::plan(&place, moment::now());
+        agenda::plan(&place, moment::now(), Reason::Waiters);
+    }
+}
+
+/// A waiter is gone, or nothing more can be told to it.
+pub fn gone(id: WaiterId) {
+    let place = waiting::place_of(id);
+    waiting::forget(id);
+    place.iter().for_each(left);
+}
+
+/// A waiter has left this queue's line.
+fn left(place: &Place) {
+    if waiting::count(place) == (0, 0) {
+        agenda::nobody_waits(place);
     }
 }
 
 /// A waiter is to be answered: it was woken, or its time is over.
 pub fn timed_out(context: Context<'_>, id: WaiterId) {
     let reply = context.reply();
-    match waiting::take_answer(id) {
+    let place = waiting::place_of(id);
+    let due = waiting::take_answer(id);
+    place.iter().for_each(left);
+    match due {
         Due::Answer(Answer::Claims { acked, claims }) => {
             let messages = claims.iter().map(|claim| (claim.receipt, claim.id, claim.deliveries, &*claim.payload));
             claim::reply(reply, acked, messages);

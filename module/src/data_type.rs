@@ -7,6 +7,7 @@ use std::ffi::CStr;
 
 use mq_engine::{Decoder, Queue};
 
+use crate::agenda::Reason;
 use crate::entry::Entry;
 use crate::server::{Appender, Digest, Loader, ReadFailed, Saver, log_without_context};
 use crate::{agenda, moment, terms, waiting};
@@ -102,11 +103,12 @@ pub fn copy(entry: &Entry) -> Box<Entry> {
     Box::new(entry.copy())
 }
 
-/// A key is gone from its place. Its leader led this value and no other, so standbys are looked after; consumers go on
-/// waiting for the name.
-pub fn unlinked(db: i32, name: &[u8]) {
+/// A value has left its place, by whatever command. Its leader led this value and no other, so standbys are looked after;
+/// consumers go on waiting for the name.
+pub fn unlinked(db: i32, name: &[u8], entry: &mut Entry) {
+    entry.leave();
     if let Some(place) = waiting::place_with_candidates(db, name) {
-        agenda::plan(&place, moment::now());
+        agenda::plan(&place, moment::now(), Reason::Waiters);
     }
 }
 

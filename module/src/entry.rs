@@ -48,8 +48,11 @@ pub struct Entry {
     queue: Option<Queue>,
     /// Set while the queue is being changed. Found set, the change was struck by a fault: BROKEN.
     busy: bool,
-    /// Where its last write took place, which started or continued a term there. None since it was loaded or copied.
+    /// Where its last write took place, which started or continued a term there. None since it was loaded or copied, or has
+    /// left that place.
     home: Option<Place>,
+    /// How often the keys of that database had been exchanged by then.
+    swaps: u64,
     /// Since when this server knows it, or of its last term.
     since: Epoch,
     /// See there.
@@ -64,7 +67,7 @@ impl Entry {
     /// A queue that was created, loaded, or made by an effect; `None`: a broken one.
     pub fn new(queue: Option<Queue>) -> Entry {
         terms::saw_numbers(queue.as_ref().map_or(0, Queue::numbers_end));
-        Entry { queue, busy: false, home: None, since: terms::epoch(), sightings: Sightings::default() }
+        Entry { queue, busy: false, home: None, swaps: 0, since: terms::epoch(), sightings: Sightings::default() }
     }
 
     /// The same queue under another name, which starts a term of its own.
@@ -73,6 +76,7 @@ impl Entry {
             queue: self.queue().ok().cloned(),
             busy: false,
             home: None,
+            swaps: 0,
             since: self.since,
             sightings: Sightings::default(),
         }
@@ -93,7 +97,13 @@ impl Entry {
 
     /// Whether the next write at this place starts a term; until then nobody leads, and no session's claims go on.
     pub fn is_pending(&self, db: i32, name: &[u8]) -> bool {
-        self.since != terms::epoch() || !self.home.as_ref().is_some_and(|home| home.is(db, name))
+        let is_home = |home: &Place| home.is(db, name) && self.swaps == terms::swaps(db);
+        self.since != terms::epoch() || !self.home.as_ref().is_some_and(is_home)
+    }
+
+    /// It leaves its place. Should it come back, that is an arrival as any other.
+    pub fn leave(&mut self) {
+        self.home = None;
     }
 
     /// One step on a primary, at this place.
@@ -112,6 +122,7 @@ impl Entry {
         let executed = executed.inspect_err(|refusal| self.count_refusal(refusal)).map_err(Stopped::Refused)?;
         if executed.record != Record::Nothing && pending {
             self.home = Some(Place::new(db, name));
+            self.swaps = terms::swaps(db);
             self.since = terms::epoch();
         }
         Ok(executed)
@@ -175,7 +186,7 @@ impl From<Broken> for Stopped {
 #[cfg(test)]
 mod tests {
     use mq_engine::operations::{Lead, Push, Settle};
-    use mq_engine::{Priority, Settings, Timing, Writer};
+    use mq_engine::{Label, Priority, Settings, Timing, Writer};
 
     use super::*;
     use crate::guard::contained;
@@ -205,7 +216,14 @@ mod tests {
     const HERE: (i32, &[u8]) = (0, b"q");
 
     fn push() -> Push<'static> {
-        Push { delay: None, priority: Priority(0), fence: None, sequence: None, payloads: &[b"payload"] }
+        Push {
+            delay: None,
+            priority: Priority(0),
+            fence: None,
+            sequence: None,
+            label: Label::default(),
+            payloads: &[b"payload"],
+        }
     }
 
     fn used() -> Entry {
@@ -244,6 +262,8 @@ mod tests {
         assert!(entry.copy().is_pending(0, b"q"));
         entry.execute(&push(), Time(1000), (1, b"q")).expect("an accepted push");
         assert!(!entry.is_pending(1, b"q") && entry.is_pending(0, b"q"));
+        entry.leave();
+        assert!(entry.is_pending(1, b"q"));
     }
 
     #[test]

@@ -57,6 +57,7 @@ fn refused(refusal: &Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Refusal::ProducersFull => f.write_str(
             "ERR SEQ producer is new, and the queue remembers as many as it can whose last push carried FENCE",
         ),
+        Refusal::SequenceExhausted => f.write_str("ERR SEQ n is invalid: a producer's numbers stay below 2^53"),
         Refusal::NumbersExhausted => f.write_str("ERR the queue has used up its numbers (2^53)"),
     }
 }

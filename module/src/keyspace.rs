@@ -5,7 +5,7 @@ use mq_engine::{LeaderView, Operation, Queue, Receipt, Record, Time};
 use crate::entry::{Entry, Place};
 use crate::failure::Failure;
 use crate::server::{Access, Context, Flags, Key, Text};
-use crate::{moment, serving, settings};
+use crate::{guard, moment, serving, settings};
 
 /// What a step on a missing queue does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,14 +168,24 @@ impl<'c> Opened<'c> {
         self.changed = true;
     }
 
-    /// Does what the primary did. A queue that is missing here, or broken, is left so.
+    /// Does what the primary did, and passes it on in any case.
     fn copy<O: Operation>(&mut self, operation: &O) -> Result<Option<O::Output>, Failure> {
-        let output = match self.key.entry() {
-            Some(entry) => Some(entry.apply(operation)?),
-            None => None,
-        };
         self.send_on();
-        Ok(output)
+        match self.key.entry() {
+            Some(entry) => Ok(Some(entry.apply(operation)?)),
+            None => {
+                self.break_off("the primary has changed a queue that is not here");
+                Err(Failure::Broken)
+            }
+        }
+    }
+
+    /// The queue cannot be what the primary's is, or what it was when the log was written: it is BROKEN from now on. Absent
+    /// or as it is, it would be taken for sound, and the next rewrite of the log would make the loss final.
+    pub fn break_off(&mut self, why: &str) {
+        let name = String::from_utf8_lossy(self.name.bytes()).into_owned();
+        self.context.warn(&format!("the queue '{name}' is BROKEN from now on: {why}"));
+        self.key.put(Box::new(Entry::new(None)));
     }
 
     /// Passes a command of the primary's on to this server's own append-only file.
@@ -196,10 +206,11 @@ impl<'c> Opened<'c> {
         self.key.put(Box::new(entry));
     }
 
-    /// The end of a command, after its answer: whoever waits for what it changed is served.
+    /// The end of a command, after its answer: whoever waits for what it changed is served. A fault there is not the
+    /// command's any more.
     pub fn finish(mut self) {
         if self.changed && self.origin != Origin::Copy {
-            serving::after_change(&mut self);
+            guard::contained(|| serving::after_change(&mut self));
         }
     }
 }
@@ -221,7 +232,9 @@ pub fn look<R>(
     let mut key = Key::open(context, name, Access::Read)?;
     let Some(entry) = key.entry() else { return Ok(None) };
     let entry: &Entry = entry;
-    let glance = Glance { entry, now: moment::now(), is_pending: entry.is_pending(context.db(), name.bytes()) };
+    // A copy has no terms of its own: who led on the primary leads, until this server writes.
+    let is_pending = context.flags().is_serving_primary() && entry.is_pending(context.db(), name.bytes());
+    let glance = Glance { entry, now: moment::now(), is_pending };
     Ok(Some(act(entry.queue()?, &glance)))
 }
 

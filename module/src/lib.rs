@@ -47,6 +47,8 @@ const COMMANDS: &[Registration] = &[
     Registration::of::<commands::Leader>(),
     Registration::of::<commands::DrainErrors>(),
     Registration::of::<commands::Redrive>(),
+    Registration::of::<commands::Remove>(),
+    Registration::of::<commands::Purge>(),
     Registration::of::<commands::Peek>(),
     Registration::of::<commands::Info>(),
     Registration::of::<commands::Config>(),
@@ -65,14 +67,15 @@ const EVENTS: Events = Events {
     },
     disconnected: sessions::disconnected,
     keys_replaced: agenda::plan_all,
+    swapped: terms::swapped,
     loaded: || {
         commands::apply::forget_partial();
         agenda::plan_all(None);
     },
     waiter_signalled: blocking::signalled,
     waiter_timed_out: blocking::timed_out,
-    waiter_disconnected: waiting::forget,
-    waiter_gone: waiting::forget,
+    waiter_disconnected: blocking::gone,
+    waiter_gone: blocking::gone,
 };
 
 /// Comes into the server. The error is what the server refused.

@@ -7,6 +7,7 @@
 use mq_engine::operations::{Claim, Lead, Settle};
 use mq_engine::{Queue, SessionId, Span, Time};
 
+use crate::agenda::Reason;
 use crate::entry::Place;
 use crate::failure::Failure;
 use crate::keyspace::{Absent, Opened, is_due};
@@ -23,28 +24,32 @@ pub fn after_change(opened: &mut Opened<'_>) {
     let place = opened.place();
     if !opened.in_transaction() {
         serve(opened, &place);
-    } else if opened.has_more_due() || waiting::count(&place) != (0, 0) {
-        agenda::plan(&place, opened.now());
+    } else if opened.has_more_due() {
+        agenda::plan(&place, opened.now(), Reason::Rest);
+    } else if waiting::count(&place) != (0, 0) {
+        agenda::plan(&place, opened.now(), Reason::Waiters);
     }
 }
 
-/// Before a client gets what others have been waiting for: work that is due by now is theirs.
-pub fn serve_earlier(opened: &mut Opened<'_>) {
+/// Before a client gets what others have been waiting for: work that is due by now is theirs. Whether consumers go on waiting,
+/// and whatever comes next is theirs too.
+pub fn serve_earlier(opened: &mut Opened<'_>) -> bool {
     if !waiting::is_anybody() || opened.in_transaction() {
-        return;
+        return false;
     }
     let place = opened.place();
     if waiting::count(&place) != (0, 0) {
         bring_up_to_date(opened);
         serve(opened, &place);
     }
+    waiting::count(&place).0 > 0
 }
 
 /// While a missing key may not come into being here, its standbys are looked after again this often.
 const SLOT_RETRY: Span = Span(100);
 
 /// The timer's turn at one queue. Without waiters it only goes on with due work, and starts no term.
-pub fn tend(context: Context<'_>, place: &Place, now: Time) {
+pub fn tend(context: Context<'_>, place: &Place, reason: Reason, now: Time) {
     context.select_db(place.db);
     let name = OwnedText::new(&place.name);
     let (consumers, candidates) = waiting::count(place);
@@ -54,9 +59,9 @@ pub fn tend(context: Context<'_>, place: &Place, now: Time) {
         Err(failure) => return wake(fail(waiting::candidates(place), &failure)),
     };
     if opened.entry().is_none() && candidates > 0 && !context.may_create(name.text()) {
-        return agenda::plan(place, now.after(SLOT_RETRY)); // if the slot goes, the server sends the waiters after it
+        return agenda::plan(place, now.after(SLOT_RETRY), reason); // if the slot goes, the server sends the waiters after it
     }
-    if consumers + candidates > 0 || !opened.is_pending() {
+    if consumers + candidates > 0 || (reason == Reason::Rest && !opened.is_pending()) {
         bring_up_to_date(&mut opened);
         serve(&mut opened, place);
     }
@@ -85,7 +90,7 @@ fn serve(opened: &mut Opened<'_>, place: &Place) {
         });
     });
     if served.is_none() {
-        agenda::plan(place, opened.now()); // the queue is broken now, which its waiters are to learn
+        agenda::plan(place, opened.now(), Reason::Waiters); // the queue is broken now, which its waiters are to learn
     }
     wake(woken);
 }
@@ -100,7 +105,8 @@ fn fail(waiters: Vec<WaiterId>, failure: &Failure) -> Vec<Blocked> {
 }
 
 fn serve_consumers(opened: &mut Opened<'_>, place: &Place, woken: &mut Vec<Blocked>) {
-    while opened.queue().is_some_and(Queue::claimable)
+    let now = opened.now();
+    while opened.queue().is_some_and(|queue| queue.claimable(now))
         && let Some((id, consumer)) = waiting::first_consumer(place)
         && let Some(answer) = claim_for(opened, place, &consumer)
     {
@@ -166,7 +172,13 @@ pub fn plan_next(opened: &mut Opened<'_>, place: &Place) {
     let (now, has_more_due) = (opened.now(), opened.has_more_due());
     let leader = if candidates > 0 { opened.leader() } else { None };
     let due = opened.queue().filter(|_| consumers > 0 || has_more_due).and_then(Queue::next_due);
-    if let Some(at) = due.into_iter().chain(leader.map(|leader| now.after(leader.left))).min() {
-        agenda::plan(place, at);
+    let claimable = opened.queue().filter(|_| consumers > 0).and_then(Queue::next_claimable).filter(|at| *at > now);
+    let leader_ends = leader.map(|leader| now.after(leader.left));
+    let reason = if has_more_due { Reason::Rest } else { Reason::Waiters };
+    match [due, claimable, leader_ends].into_iter().flatten().min() {
+        // What is due already is the rest of what was done just now: clients have their turn first.
+        Some(at) => agenda::plan(place, at.max(now.after(Span(1))), reason),
+        None if consumers + candidates == 0 => agenda::nobody_waits(place),
+        None => {}
     }
 }

@@ -24,8 +24,11 @@ const SWITCH: Argument = Argument::word("yes|no", &["no", "yes"]);
 /// The largest max-length: one less than the number of ids.
 const LARGEST_LENGTH: u64 = (1 << 53) - 1;
 
+/// The largest rate: a million claims a second.
+const LARGEST_RATE: u64 = 1_000_000;
+
 /// Every setting, in the order in which replies list them.
-pub const ROWS: [Row; 5] = [
+pub const ROWS: [Row; 8] = [
     Row {
         name: "lease",
         argument: Argument::lease(),
@@ -55,6 +58,24 @@ pub const ROWS: [Row; 5] = [
         argument: SWITCH,
         make: |value| Setting::LeaderOnly(value != 0),
         read: |settings| settings.leader_only.into(),
+    },
+    Row {
+        name: "errors-keep",
+        argument: Argument::span(),
+        make: |value| Setting::ErrorsKeep(Span(value)),
+        read: |settings| settings.errors_keep.0,
+    },
+    Row {
+        name: "max-claimed",
+        argument: Argument::number("n", 0, LARGEST_LENGTH),
+        make: Setting::MaxClaimed,
+        read: |settings| settings.max_claimed,
+    },
+    Row {
+        name: "rate",
+        argument: Argument::number("n", 0, LARGEST_RATE),
+        make: |value| Setting::Rate(u32::try_from(value).unwrap_or(u32::MAX)),
+        read: |settings| settings.rate.into(),
     },
 ];
 

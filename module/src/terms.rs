@@ -3,8 +3,11 @@
 //! A term starts with the first write after creation, load, promotion, or arrival under another name or database. Here is
 //! what the server as a whole knows of them: how often it was promoted, and a number above all that it has seen.
 
+use std::collections::BTreeMap;
+
 use mq_engine::{NUMBER_LIMIT, NUMBERS_PER_MS, TermStart, Time};
 
+use crate::moment;
 use crate::server::Global;
 
 /// How often this server has become a primary since it started. A queue that it got to know before the last time may lack
@@ -16,13 +19,21 @@ pub struct Epoch(u64);
 /// a second for 16 seconds.
 const PROMOTION_SKIP: u64 = 1 << 24;
 
+/// So far ahead of the clock (ms) the mark may be: ten years. A dump that somebody has made up can hold any number; it
+/// shall not use up those of every queue of this server.
+const MARK_AHEAD_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+
 struct Terms {
     epoch: Epoch,
     /// Above every id, receipt and token in any queue that this server has seen. Kept in RDB files.
     mark: u64,
+    /// Where the mark ends, as of when it was asked for last.
+    mark_limit: u64,
+    /// How often a database's keys have been exchanged for another's, where they ever were.
+    swaps: BTreeMap<i32, u64>,
 }
 
-static TERMS: Global<Terms> = Global::new(Terms { epoch: Epoch(0), mark: 0 });
+static TERMS: Global<Terms> = Global::new(Terms { epoch: Epoch(0), mark: 0, mark_limit: 0, swaps: BTreeMap::new() });
 
 /// Now.
 pub fn epoch() -> Epoch {
@@ -43,7 +54,22 @@ pub fn start(now: Time, since: Epoch) -> TermStart {
 
 /// Numbers below `end` have been seen.
 pub fn saw_numbers(end: u64) {
-    TERMS.with(|terms| terms.mark = terms.mark.max(end));
+    TERMS.with(|terms| {
+        if end > terms.mark_limit {
+            terms.mark_limit = moment::now().0.saturating_add(MARK_AHEAD_MS).saturating_mul(NUMBERS_PER_MS);
+        }
+        terms.mark = terms.mark.max(end.min(terms.mark_limit));
+    });
+}
+
+/// How often the keys of this database have been exchanged for another's.
+pub fn swaps(db: i32) -> u64 {
+    TERMS.read().swaps.get(&db).copied().unwrap_or_default()
+}
+
+/// The keys of this database are another's now.
+pub fn swapped(db: i32) {
+    TERMS.with(|terms| *terms.swaps.entry(db).or_default() += 1);
 }
 
 /// Above every number that this server has seen.

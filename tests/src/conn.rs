@@ -154,8 +154,10 @@ impl Conn {
     #[track_caller]
     pub fn balanced(&mut self, queue: &str) -> Fields {
         let info = self.fields(["MQ.INFO", queue]);
-        let whereabouts: i64 =
-            ["ready", "delayed", "claimed", "errors", "acked", "drained"].map(|n| info.int(n)).iter().sum();
+        let whereabouts: i64 = ["ready", "delayed", "claimed", "errors", "acked", "drained", "removed", "dropped"]
+            .map(|n| info.int(n))
+            .iter()
+            .sum();
         assert_eq!(info.int("pushed"), whereabouts, "the books of {queue}: {info:?}");
         info
     }

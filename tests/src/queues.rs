@@ -42,8 +42,11 @@ pub fn every_state(c: &mut Conn, q: &str) -> EveryState {
     assert_eq!(c.drained(format!("MQ.DRAINERRORS {q} COUNT 1")).len(), 1);
     assert_eq!(c.int(format!("MQ.REDRIVE {q} COUNT 1")), 1);
     let draining = c.drained(format!("MQ.DRAINERRORS {q} COUNT 1 LEASE 3600000"))[0].receipt;
+    c.int(format!("MQ.PUSH {q} UNIQUE only GROUP group TTL 3600000 MSG labelled"));
+    c.int(format!("MQ.PUSH {q} GROUP group PRIORITY 1 MSG head"));
+    c.int(format!("MQ.PUSH {q} GROUP other DELAY 3600000 MSG grouped-later"));
     let info = c.balanced(q);
-    assert!(["ready", "delayed", "claimed", "errors"].iter().all(|state| info.int(state) > 0), "{info:?}");
+    assert!(["ready", "held", "delayed", "claimed", "errors"].iter().all(|state| info.int(state) > 0), "{info:?}");
     EveryState { token, claimed, draining, last_id }
 }
 
@@ -79,7 +82,7 @@ impl Churn {
     pub fn step(&mut self, c: &mut Conn, q: &str) {
         let n = 1 + self.below(4);
         let short_ms = self.below(40);
-        match self.below(16) {
+        match self.below(20) {
             0..4 => drop(c.ok(format!(
                 "MQ.PUSH {q} PRIORITY {} MSG {}",
                 self.below(3),
@@ -111,6 +114,18 @@ impl Churn {
                     self.receipts.extend(drained.iter().map(|error| error.receipt));
                 }
             },
+            15 => drop(c.ok(format!("MQ.PUSH {q} UNIQUE key{} TTL {} MSG once", self.below(4), 1 + short_ms))),
+            16 => drop(c.ok(format!("MQ.PUSH {q} GROUP group{} PRIORITY {} MSG a b", self.below(3), self.below(2)))),
+            17 => match n {
+                1 => drop(c.ok(format!("MQ.PURGE {q} DELAYED COUNT 1"))),
+                2 => drop(c.ok(format!("MQ.PURGE {q} ERRORS COUNT 1"))),
+                _ => {
+                    let id = c.int(format!("MQ.PUSH {q} GROUP group1 MSG removed"));
+                    drop(c.ok(format!("MQ.REMOVE {q} {id} 5")));
+                    drop(c.ok(format!("MQ.PURGE {q} READY COUNT 1")));
+                }
+            },
+            18 => drop(c.ok(format!("MQ.CONFIG {q} errors-keep {} max-claimed {}", 20 * short_ms, 40 * self.below(3)))),
             _ => {
                 self.token = c.leader(format!("MQ.LEADER {q} candidate{} LEASE {}", self.below(3), 1 + short_ms)).token;
                 // Refused if the lease was that short: both are right.

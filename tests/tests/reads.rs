@@ -51,7 +51,7 @@ fn info_counts_every_state_and_every_change() {
     every_state(&mut c, "q");
     let info = c.balanced("q");
     for (name, count) in [
-        ("pushed", 20),
+        ("pushed", 23),
         ("delivered", 10),
         ("acked", 1),
         ("failed", 4),
@@ -61,8 +61,9 @@ fn info_counts_every_state_and_every_change() {
         ("redriven", 1),
         ("errors", 2),
         ("claimed", 2),
-        ("delayed", 3),
-        ("ready", 11),
+        ("delayed", 4),
+        ("ready", 13),
+        ("held", 1),
         ("dead", 0),
         ("expired", 0),
         ("overdue", 0),

@@ -4,13 +4,11 @@
 //! of its block, and a claim costs no allocation, no hash and no entry of its own in the order of deadlines. That order
 //! is kept by block: each has a lower bound of its deadlines, made exact when it is reached.
 
+use crate::block::{BLOCK, Block};
 use crate::messages::Place;
 use crate::{Receipt, Time};
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Receipts in one block; the cost of looking for the next deadline in it.
-const BLOCK: u64 = 64;
 
 /// No claim: the end of an owner's list.
 const NONE: u32 = u32::MAX;
@@ -35,15 +33,6 @@ pub(crate) struct Claim {
     /// Addresses of the owner's claims before and behind this one, by receipt.
     previous: u32,
     next: u32,
-}
-
-#[derive(Clone, Debug)]
-struct Block {
-    number: u64,
-    /// Not above any deadline in it; `None` when it holds no claim.
-    bound: Option<Time>,
-    live: u32,
-    claims: Vec<Option<Claim>>,
 }
 
 /// The claims of one consumer on one connection (or on none).
@@ -96,22 +85,19 @@ impl Claims {
 
     fn address(&self, receipt: Receipt) -> Option<u32> {
         let block = *self.by_number.get(&(receipt.0 / BLOCK))?;
-        let slot = (receipt.0 % BLOCK) as usize;
-        let held = self.blocks[block as usize].claims.get(slot)?.is_some();
-        held.then_some(block * BLOCK as u32 + slot as u32)
+        let slot = (receipt.0 % BLOCK) as u32;
+        self.blocks[block as usize].holds(slot).then_some(block * BLOCK as u32 + slot)
     }
 
     fn at_mut(&mut self, address: u32) -> &mut Claim {
-        let (block, slot) = (address / BLOCK as u32, address % BLOCK as u32);
-        self.blocks[block as usize].claims[slot as usize].as_mut().expect("addresses name current claims")
+        self.blocks[(address / BLOCK as u32) as usize].at_mut(address % BLOCK as u32)
     }
 
-    /// The claim at an address that a segment or a chain holds, and its receipt.
+    /// The claim at an address that a segment or a chain holds, and its receipt. Addresses name current claims (I3).
     pub fn at(&self, address: u32) -> (Receipt, &Claim) {
         let block = &self.blocks[(address / BLOCK as u32) as usize];
         let slot = address % BLOCK as u32;
-        let claim = block.claims[slot as usize].as_ref().expect("addresses name current claims");
-        (Receipt(block.number * BLOCK + u64::from(slot)), claim)
+        (block.receipt(slot), block.at(slot))
     }
 
     pub fn get(&self, receipt: Receipt) -> Option<&Claim> {
@@ -120,12 +106,12 @@ impl Claims {
 
     /// Adds a claim with a receipt above all others to the end of its owner's chain; returns its address.
     pub fn insert(&mut self, receipt: Receipt, mut claim: Claim, chain: &mut Chain) -> u32 {
-        let (number, slot) = (receipt.0 / BLOCK, (receipt.0 % BLOCK) as usize);
+        let (number, slot) = (receipt.0 / BLOCK, (receipt.0 % BLOCK) as u32);
         let index = match self.by_number.get(&number) {
             Some(index) => *index,
             None => self.open_block(number),
         };
-        let address = index * BLOCK as u32 + slot as u32;
+        let address = index * BLOCK as u32 + slot;
         (claim.previous, claim.next) = (chain.last, NONE);
         match chain.last {
             NONE => chain.first = address,
@@ -134,14 +120,18 @@ impl Claims {
         chain.last = address;
         chain.length += 1;
         *self.count_mut(claim.kind) += 1;
-        let block = &mut self.blocks[index as usize];
-        let before = block.claims.capacity();
-        block.claims.resize(slot, None);
-        block.claims.push(Some(claim));
-        block.live += 1;
-        self.heap_bytes += (block.claims.capacity() - before) * size_of::<Option<Claim>>();
+        self.with(index, |block| block.push(slot, claim));
         self.lower_bound(index, claim.deadline);
         address
+    }
+
+    /// Changes one block and keeps the sum of bytes.
+    fn with<T>(&mut self, index: u32, change: impl FnOnce(&mut Block) -> T) -> T {
+        let block = &mut self.blocks[index as usize];
+        let before = block.heap_bytes();
+        let result = change(block);
+        self.heap_bytes = self.heap_bytes + block.heap_bytes() - before;
+        result
     }
 
     fn open_block(&mut self, number: u64) -> u32 {
@@ -149,17 +139,16 @@ impl Claims {
         if let Some(last) = self.by_number.last_key_value().map(|(_, index)| *index) {
             self.free_if_empty(last);
         }
-        let block = Block { number, bound: None, live: 0, claims: Vec::new() };
-        let index = self.blocks.insert(block) as u32; // 2^26 blocks are 128 GiB
+        let index = self.blocks.insert(Block::new(number)) as u32; // 2^26 blocks are 128 GiB
         self.by_number.insert(number, index);
         index
     }
 
     fn free_if_empty(&mut self, index: u32) {
-        if self.blocks[index as usize].live == 0 {
+        if self.blocks[index as usize].is_empty() {
             let block = self.blocks.remove(index as usize);
             self.by_number.remove(&block.number);
-            self.heap_bytes -= block.claims.capacity() * size_of::<Option<Claim>>();
+            self.heap_bytes -= block.heap_bytes();
         }
     }
 
@@ -183,11 +172,9 @@ impl Claims {
     /// Ends a claim; `chain` is its owner's.
     pub fn remove(&mut self, receipt: Receipt, chain: &mut Chain) -> Option<Claim> {
         let address = self.address(receipt)?;
-        let index = address / BLOCK as u32;
-        let block = &mut self.blocks[index as usize];
-        let claim = block.claims[(address % BLOCK as u32) as usize].take()?;
-        block.live -= 1;
-        let (live, number) = (block.live, block.number);
+        let (index, slot) = (address / BLOCK as u32, address % BLOCK as u32);
+        let is_last = self.by_number.last_key_value().is_some_and(|(_, last)| *last == index);
+        let claim = self.with(index, |block| block.take(slot, is_last));
         *self.count_mut(claim.kind) -= 1;
         match claim.previous {
             NONE => chain.first = claim.next,
@@ -198,9 +185,9 @@ impl Claims {
             next => self.at_mut(next).previous = claim.previous,
         }
         chain.length -= 1;
-        if live == 0 {
+        if self.blocks[index as usize].is_empty() {
             self.set_bound(index, None);
-            if self.by_number.last_key_value().map(|(last, _)| *last) != Some(number) {
+            if !is_last {
                 self.free_if_empty(index);
             }
         }
@@ -238,7 +225,7 @@ impl Claims {
             // deadline, and one with an equal deadline holds larger receipts.
             let (bound, number) = *self.due.first().filter(|(bound, _)| *bound <= now)?;
             let index = self.by_number[&number];
-            let first = self.first_of(index).expect("a block with a bound holds a claim");
+            let first = self.blocks[index as usize].first().expect("a block with a bound holds a claim");
             if first.0 == bound {
                 return Some(first);
             }
@@ -246,19 +233,24 @@ impl Claims {
         }
     }
 
-    /// The first (deadline, receipt) of a block.
-    fn first_of(&self, index: u32) -> Option<(Time, Receipt)> {
-        let block = &self.blocks[index as usize];
-        let receipt = |slot: usize| Receipt(block.number * BLOCK + slot as u64);
-        let claims = block.claims.iter().enumerate();
-        claims.filter_map(|(slot, claim)| claim.as_ref().map(|claim| (claim.deadline, receipt(slot)))).min()
+    /// When the next claim ends: the exact moment, which may lie behind the first bound.
+    pub fn next_end(&self) -> Option<Time> {
+        let mut first: Option<Time> = None;
+        for (bound, number) in &self.due {
+            if first.is_some_and(|first| first <= *bound) {
+                break;
+            }
+            let end = self.blocks[self.by_number[number] as usize].first().map(|(end, _)| end);
+            first = first.into_iter().chain(end).min();
+        }
+        first
     }
 
     /// How many claims have ended at `now`, by kind message.
     pub fn ended(&self, now: Time) -> u64 {
         let blocks = self.due.iter().take_while(|(bound, _)| *bound <= now);
-        let claims = blocks.flat_map(|(_, number)| &self.blocks[self.by_number[number] as usize].claims);
-        claims.flatten().filter(|claim| claim.deadline <= now).count() as u64
+        let claims = blocks.flat_map(|(_, number)| self.blocks[self.by_number[number] as usize].iter());
+        claims.filter(|(_, claim)| claim.deadline <= now).count() as u64
     }
 
     /// The largest receipt that names a claim.
@@ -268,12 +260,7 @@ impl Claims {
 
     /// Every claim, by receipt.
     pub fn iter(&self) -> impl Iterator<Item = (Receipt, &Claim)> {
-        self.by_number.values().flat_map(|index| {
-            let block = &self.blocks[*index as usize];
-            block.claims.iter().enumerate().filter_map(move |(slot, claim)| {
-                claim.as_ref().map(|claim| (Receipt(block.number * BLOCK + slot as u64), claim))
-            })
-        })
+        self.by_number.values().flat_map(|index| self.blocks[*index as usize].iter())
     }
 }
 

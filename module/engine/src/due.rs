@@ -1,6 +1,9 @@
 //! Due work: what time alone does to a queue. It is done by the next step, at most [`DUE_PER_STEP`] pieces at once.
 
+use crate::claims::Claim;
+use crate::messages::Place;
 use crate::queue::{DUE_PER_STEP, Queue};
+use crate::segment::NO_CLAIM;
 use crate::{Id, Moment, Receipt, Time};
 
 /// One piece of due work. At the same moment those named first come first.
@@ -19,8 +22,18 @@ impl Queue {
     /// Nothing is due before this moment. Asking [`Queue::execute`] at or after it may find that a claim was extended; then
     /// the answer has moved.
     pub fn next_due(&self) -> Option<Time> {
-        let others = [self.claims.next_bound(), self.delays.first_due().map(|(due, _)| due)];
-        others.into_iter().chain([self.first_expiry(), self.oldest_error_ends().map(|(end, _)| end)]).flatten().min()
+        self.next_of(self.claims.next_bound())
+    }
+
+    /// When the next piece of work is due, exactly. It looks into every block of claims whose bound has become too low.
+    pub(crate) fn next_due_exactly(&self) -> Option<Time> {
+        self.next_of(self.claims.next_end())
+    }
+
+    fn next_of(&self, claim_ends: Option<Time>) -> Option<Time> {
+        let (delay, error) = (self.delays.first_due(), self.oldest_error_ends());
+        let others = [delay.map(|(due, _)| due), self.first_expiry(), error.map(|(end, _)| end)];
+        others.into_iter().flatten().chain(claim_ends).min()
     }
 
     fn first_expiry(&self) -> Option<Time> {
@@ -45,22 +58,43 @@ impl Queue {
 
     /// How much is due at `now`.
     pub(crate) fn overdue(&self, now: Time) -> u64 {
-        let old_errors = self.old_errors(now, usize::MAX);
+        let keep = self.settings.errors_keep;
+        let old_errors = if keep.0 > 0 { self.errors.older(keep, now, usize::MAX) } else { 0 };
         self.claims.ended(now) + self.delays.due(now) + self.labels.due(now) + old_errors
     }
 
-    /// How many errors have been kept for `errors-keep` at `now`, counted up to `limit`.
-    pub(crate) fn old_errors(&self, now: Time, limit: usize) -> u64 {
-        match self.settings.errors_keep {
-            keep if keep.0 > 0 => self.errors.older(keep, now, limit),
-            _ => 0,
+    /// How many errors the due work of this moment drops, counted up to `limit`.
+    pub(crate) fn old_errors(&self, moment: &Moment, limit: usize) -> u64 {
+        let keep = self.settings.errors_keep;
+        if keep.0 == 0 {
+            return 0;
         }
+        let waiting = self.errors.older(keep, moment.now, limit);
+        let left = limit.saturating_sub(usize::try_from(waiting).unwrap_or(limit));
+        let drained = self.errors.all_draining().filter(|id| self.is_old_error(*id, moment));
+        waiting + drained.take(left).count() as u64
     }
 
-    /// Whether this message is an error that has been kept for `errors-keep` at `now`.
-    pub(crate) fn is_old_error(&self, id: Id, now: Time) -> bool {
+    /// Whether the due work of this moment drops this message, an error that has been kept for `errors-keep`.
+    pub(crate) fn is_old_error(&self, id: Id, moment: &Moment) -> bool {
         let keep = self.settings.errors_keep;
-        keep.0 > 0 && self.errors.waiting(id).is_some_and(|errored| errored.failed_at.after(keep) <= now)
+        let Some(errored) = self.errors.get(id).filter(|_| keep.0 > 0) else { return false };
+        let is_free = match self.drain_of(errored.place) {
+            None => true,
+            Some((_, claim)) => {
+                let of_session = self.owners.get(claim.owner).session.is_some();
+                claim.deadline <= moment.now || (moment.term.is_some() && of_session)
+            }
+        };
+        is_free && errored.failed_at.after(keep) <= moment.now
+    }
+
+    /// The claim that drains an errored message.
+    pub(crate) fn drain_of(&self, place: Place) -> Option<(Receipt, &Claim)> {
+        match self.messages.segment(place.segment).claim_of(place.slot.into()) {
+            NO_CLAIM => None,
+            address => Some(self.claims.at(address)),
+        }
     }
 
     /// Brings the queue to a moment: its time, its term, and the due work, at most [`DUE_PER_STEP`] pieces of it.
@@ -109,7 +143,11 @@ impl Queue {
         self.expire(place, deliveries);
     }
 
+    /// ERRORED → gone; a drain of it, which has ended then, is taken back first.
     pub(crate) fn drop_old_error(&mut self, id: Id) {
+        if let Some((receipt, _)) = self.errors.get(id).and_then(|errored| self.drain_of(errored.place)) {
+            self.end_claim(receipt);
+        }
         let errored = self.errors.take(id);
         self.totals.dropped += u64::from(self.drop_error(errored));
     }

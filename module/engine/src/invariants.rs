@@ -18,7 +18,10 @@ impl Queue {
         self.producers.check()?;
         self.check_states()?;
         self.check_claims()?;
-        self.check_books().and_then(|()| self.check_numbers()).map_err(|corrupt| corrupt.to_string())
+        self.check_books()
+            .and_then(|()| self.check_numbers())
+            .and_then(|()| self.check_counts())
+            .map_err(|corrupt| corrupt.to_string())
     }
 
     /// I1: every message is in exactly one state.
@@ -125,6 +128,22 @@ impl Queue {
             }
         }
         Ok(())
+    }
+
+    /// I8: what was counted fits to the numbers given: so no counter can be brought to overflow by a file.
+    pub(crate) fn check_counts(&self) -> Result<(), Corrupt> {
+        let totals = &self.totals;
+        let entered = totals.failed.saturating_add(totals.dead).saturating_add(totals.ttl_expired);
+        let fits = totals.pushed < self.stamps.next_id
+            && totals.delivered < self.stamps.next_receipt
+            && self.leadership.changes < self.stamps.next_token
+            && self.producers.advances < self.stamps.next_id
+            && [totals.redelivered, totals.retried, totals.expired, totals.released, totals.failed, totals.dead]
+                .iter()
+                .all(|count| *count <= totals.delivered)
+            && totals.ttl_expired <= totals.pushed
+            && totals.redriven <= entered;
+        if fits { Ok(()) } else { Err(Corrupt("I8: a total does not fit to the numbers given")) }
     }
 
     /// I4: every number in use lies below the next one of its kind, and no id is used twice.

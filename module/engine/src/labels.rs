@@ -82,7 +82,9 @@ impl Labels {
                 self.unique.remove(&key);
                 texts.release(key);
             }
-            labelled.group.map(|group| texts.release(group));
+            if let Some(group) = labelled.group {
+                texts.release(group);
+            }
         }
     }
 

@@ -19,6 +19,7 @@
 //!        └───────────── FAIL … RETRY ms ────────────────┘
 //! ```
 
+mod block;
 mod claims;
 mod codec;
 mod delays;

@@ -20,6 +20,9 @@ use std::collections::BTreeSet;
 /// Texts of clients are bounded by the commands: names by 255 bytes, reasons by 1 KiB.
 const TEXT_LIMIT: usize = 1024;
 
+/// In place of the kind of the last chunk: it was refused.
+const FAILED: u8 = u8::MAX;
+
 /// Collects the chunks of [`Queue::encode`] and makes a queue of them; never panics and never takes more memory than a
 /// small multiple of the bytes, whatever they are.
 #[derive(Debug, Default)]
@@ -36,11 +39,19 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes the next chunk.
+    /// Takes the next chunk. After an error it takes none, and nothing comes of it.
     ///
     /// # Errors
     /// It is malformed, out of order, or contradicts those before.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), Corrupt> {
+        let fed = self.feed_sound(chunk);
+        if fed.is_err() {
+            *self = Decoder { kind: FAILED, ..Decoder::default() };
+        }
+        fed
+    }
+
+    fn feed_sound(&mut self, chunk: &[u8]) -> Result<(), Corrupt> {
         let mut reader = Reader::new(chunk);
         let kind = reader.byte()?;
         if kind < self.kind || self.kind == END || (kind == HEAD) != self.queue.is_none() {
@@ -92,6 +103,7 @@ impl Decoder {
         }
         queue.check_books()?;
         queue.check_numbers()?;
+        queue.check_counts()?;
         Ok(queue)
     }
 

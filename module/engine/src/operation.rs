@@ -96,6 +96,8 @@ pub enum Refusal {
     TokenAhead,
     /// No producer can be forgotten: the last push of each carried a token.
     ProducersFull,
+    /// The producer's numbers would reach 2^53.
+    SequenceExhausted,
     /// The numbers of this queue are used up (2^53).
     NumbersExhausted,
 }

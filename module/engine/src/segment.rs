@@ -120,7 +120,7 @@ impl Segment {
     pub fn has_room(&self, count: usize, bytes: usize, largest: usize, last: Id, now: Time) -> bool {
         largest <= LARGE_PAYLOAD
             && self.len() + count <= SEGMENT_SLOTS
-            && self.appended + bytes <= SEGMENT_BYTES
+            && self.appended.saturating_add(bytes) <= SEGMENT_BYTES
             && last.0 - self.first <= u64::from(u32::MAX)
             && now.since(self.created_at).0 < SEGMENT_SPAN_MS
     }

@@ -1,7 +1,7 @@
 //! The numbers that a queue gives: ids, receipts, tokens.
 
 use crate::numbers::NUMBER_LIMIT;
-use crate::{Id, Receipt, TermStart, Token};
+use crate::{Id, Moment, Receipt, TermStart, Token};
 
 /// The next number of each kind. They only grow; inside a term without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +18,17 @@ impl Default for Stamps {
 }
 
 impl Stamps {
-    /// Goes on from `max(previous + 1 + skip, floor)`.
+    /// Goes on from `max(previous + 1 + skip, floor)`, which never passes 2^53: there the numbers are used up.
     pub fn start_term(&mut self, term: TermStart) {
         for next in [&mut self.next_id, &mut self.next_receipt, &mut self.next_token] {
-            *next = next.saturating_add(term.skip).max(term.floor);
+            *next = next.saturating_add(term.skip).max(term.floor).min(NUMBER_LIMIT);
         }
+    }
+
+    /// As they will be when a step at this moment has begun.
+    pub fn at(mut self, moment: &Moment) -> Stamps {
+        moment.term.into_iter().for_each(|term| self.start_term(term));
+        self
     }
 
     /// Takes `count` consecutive ids; the first of them.

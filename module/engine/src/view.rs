@@ -136,7 +136,7 @@ impl Queue {
             errors: self.errors.len(),
             overdue: self.overdue(now),
             oldest_ready_age: self.messages.oldest_ready().map(|opened| now.since(opened)),
-            next_due_in: self.next_due().map(|due| due.since(now)),
+            next_due_in: self.next_due_exactly().map(|due| due.since(now)),
             leader: self.leader(now),
             leader_changes: self.leadership.changes,
             totals: self.totals,
@@ -242,11 +242,7 @@ impl Queue {
     }
 
     fn errored<'a>(&'a self, errored: &Errored) -> Peeked<'a> {
-        let segment = self.messages.segment(errored.place.segment);
-        let drain = match segment.claim_of(errored.place.slot.into()) {
-            NO_CLAIM => None,
-            address => Some(self.claims.at(address)),
-        };
+        let drain = self.drain_of(errored.place);
         Peeked {
             receipt: drain.map(|(receipt, _)| receipt),
             lease_ends_at: drain.map(|(_, claim)| claim.deadline),

@@ -311,11 +311,8 @@ impl Run {
         // A unique key is for one payload, and not beside a sequence.
         let sequence = sequence.filter(|_| unique.is_none());
         let payloads = if unique.is_some() { &payloads[..1] } else { payloads };
-        let tags = Labelling {
-            unique: unique.map(|key| vec![b'u', key]),
-            group: group.map(|group| vec![b'g', group]),
-            ttl,
-        };
+        let tags =
+            Labelling { unique: unique.map(|key| vec![b'u', key]), group: group.map(|group| vec![b'g', group]), ttl };
         let label = Label { unique: tags.unique.as_deref(), group: tags.group.as_deref(), ttl: ttl.map(Span) };
         let current = self.model.leader.as_ref().map_or(self.model.fence_seen, |leader| leader.token);
         let fence = match fence {
@@ -500,8 +497,13 @@ impl Run {
     }
 }
 
+/// `PROPTEST_CASES` histories, 1,500 unless said.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1500)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_is_that_of_the_model_and_of_every_copy(steps in prop::collection::vec((0..40u64, step()), 1..120)) {

@@ -22,6 +22,7 @@ const SYNTAX: Syntax = Syntax {
     key: KeyUse::Deletes,
     positions: &[Position::repeated(Argument::stamp("receipt"))],
     options: &[],
+    one_of: None,
 };
 const RECEIPTS: Slot = SYNTAX.slot("receipt");
 

@@ -27,6 +27,7 @@ const SYNTAX: Syntax = Syntax {
     key: KeyUse::Updates,
     positions: &[Position::repeated(Argument::text("effect"))],
     options: &[],
+    one_of: None,
 };
 const EFFECT: Slot = SYNTAX.slot("effect");
 
@@ -44,8 +45,7 @@ impl Command for Apply {
             _ => Err(Corrupt("neither an effect nor a part of a queue")),
         };
         if let Err(corrupt) = applied {
-            let name = String::from_utf8_lossy(call.queue.bytes()).into_owned();
-            call.context.warn(&format!("an effect on the queue '{name}' cannot be applied: {}", corrupt.0));
+            queue.break_off(corrupt.0);
         }
         queue.send_on();
         call.reply().status(c"OK");
@@ -71,7 +71,11 @@ static PARTIAL: Global<BTreeMap<Place, Decoder>> = Global::new(BTreeMap::new());
 fn load_part(opened: &mut Opened<'_>, part: &[u8], bytes: &[u8]) -> Result<(), Corrupt> {
     let place = opened.place();
     if part == PART_CHUNK.to_bytes() {
-        return PARTIAL.with(|partial| partial.entry(place).or_default().feed(bytes));
+        let fed = PARTIAL.with(|partial| partial.entry(place.clone()).or_default().feed(bytes));
+        if fed.is_err() {
+            PARTIAL.with(|partial| partial.remove(&place));
+        }
+        return fed;
     }
     let decoder = PARTIAL.with(|partial| partial.remove(&place)).unwrap_or_default();
     let queue = if part == PART_END.to_bytes() {

@@ -34,6 +34,7 @@ const SYNTAX: Syntax = Syntax {
         Choice::new("SESSION", &[]),
         Choice::new("ACK", &[Argument::stamp("receipt")]).repeated(),
     ],
+    one_of: None,
 };
 const CONSUMER: Slot = SYNTAX.slot("consumer");
 const COUNT: Slot = SYNTAX.slot("COUNT");
@@ -48,9 +49,10 @@ impl Command for Claim {
     fn run(call: &Call<'_>) -> Result<(), Failure> {
         let acks = call.numbers(ACK, Receipt);
         let (count, lease, session) = (call.count(COUNT).unwrap_or(1), call.span(LEASE), call.session(SESSION)?);
-        let operation = Operation { consumer: call.given(CONSUMER), count, lease, session, acks: &acks };
         let mut queue = call.open()?;
-        serving::serve_earlier(&mut queue);
+        let others_wait = serving::serve_earlier(&mut queue);
+        let at_once = if others_wait { 0 } else { count };
+        let operation = Operation { consumer: call.given(CONSUMER), count: at_once, lease, session, acks: &acks };
         let claimed = queue.step(&operation, Absent::Empty)?.unwrap_or_default();
         queue.saw_receipts(&acks, claimed.acked);
         let acked = call.has(ACK).then_some(claimed.acked);

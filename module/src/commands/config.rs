@@ -28,7 +28,11 @@ const SYNTAX: Syntax = Syntax {
         Choice::new(ROWS[2].name, &[ROWS[2].argument]),
         Choice::new(ROWS[3].name, &[ROWS[3].argument]),
         Choice::new(ROWS[4].name, &[ROWS[4].argument]),
+        Choice::new(ROWS[5].name, &[ROWS[5].argument]),
+        Choice::new(ROWS[6].name, &[ROWS[6].argument]),
+        Choice::new(ROWS[7].name, &[ROWS[7].argument]),
     ],
+    one_of: None,
 };
 
 impl Command for Config {

@@ -27,6 +27,7 @@ const SYNTAX: Syntax = Syntax {
         Choice::new("LEASE", &[Argument::lease()]),
         Choice::new("SESSION", &[]).needs("LEASE"),
     ],
+    one_of: None,
 };
 const COUNT: Slot = SYNTAX.slot("COUNT");
 const LEASE: Slot = SYNTAX.slot("LEASE");

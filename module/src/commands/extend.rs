@@ -22,6 +22,7 @@ const SYNTAX: Syntax = Syntax {
     key: KeyUse::Updates,
     positions: &[Position::once(Argument::span()), Position::repeated(Argument::stamp("receipt"))],
     options: &[],
+    one_of: None,
 };
 const MS: Slot = SYNTAX.slot("ms");
 const RECEIPTS: Slot = SYNTAX.slot("receipt");

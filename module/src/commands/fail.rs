@@ -22,6 +22,7 @@ const SYNTAX: Syntax = Syntax {
     key: KeyUse::Updates,
     positions: &[Position::once(Argument::stamp("receipt"))],
     options: &[Choice::new("RETRY", &[Argument::span()]), Choice::new("REASON", &[Argument::text("text")])],
+    one_of: None,
 };
 const RECEIPT: Slot = SYNTAX.slot("receipt");
 const RETRY: Slot = SYNTAX.slot("RETRY");

@@ -24,6 +24,7 @@ const SYNTAX: Syntax = Syntax {
     key: KeyUse::Shows,
     positions: &[],
     options: &[Choice::new("CONSUMERS", &[]), Choice::new("COUNT", &[Argument::any_count()]).needs("CONSUMERS")],
+    one_of: None,
 };
 const CONSUMERS: Slot = SYNTAX.slot("CONSUMERS");
 const COUNT: Slot = SYNTAX.slot("COUNT");
@@ -108,10 +109,11 @@ fn reply(reply: Reply<'_>, shown: &Shown, (consumers, candidates): (usize, usize
 /// After this level the map names the leader.
 const BEFORE_LEADER: &str = "next-due-in-ms";
 
-fn levels(view: &View) -> [(&'static str, Option<u64>); 10] {
+fn levels(view: &View) -> [(&'static str, Option<u64>); 11] {
     let leader = view.leader.as_ref();
     [
         ("ready", Some(view.ready)),
+        ("held", Some(view.held)),
         ("delayed", Some(view.delayed)),
         ("claimed", Some(view.claimed)),
         ("errors", Some(view.errors)),
@@ -124,7 +126,7 @@ fn levels(view: &View) -> [(&'static str, Option<u64>); 10] {
     ]
 }
 
-fn totals(view: &View) -> [(&'static str, u64); 12] {
+fn totals(view: &View) -> [(&'static str, u64); 15] {
     let totals = &view.totals;
     [
         ("pushed", totals.pushed),
@@ -138,6 +140,9 @@ fn totals(view: &View) -> [(&'static str, u64); 12] {
         ("released", totals.released),
         ("drained", totals.drained),
         ("redriven", totals.redriven),
+        ("removed", totals.removed),
+        ("dropped", totals.dropped),
+        ("ttl-expired", totals.ttl_expired),
         ("memory-bytes", view.memory_bytes),
     ]
 }

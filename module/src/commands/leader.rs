@@ -31,6 +31,7 @@ const SYNTAX: Syntax = Syntax {
         Choice::new("TOKEN", &[Argument::stamp("t")]),
         Choice::new("RESIGN", &[Argument::stamp("t")]).excludes(&["*"]),
     ],
+    one_of: None,
 };
 const CANDIDATE: Slot = SYNTAX.slot("candidate");
 const LEASE: Slot = SYNTAX.slot("LEASE");

@@ -12,9 +12,11 @@ pub mod fail;
 pub mod info;
 pub mod leader;
 pub mod peek;
+pub mod purge;
 pub mod push;
 pub mod redrive;
 pub mod release;
+pub mod remove;
 pub mod seq;
 
 pub use ack::Ack;
@@ -27,9 +29,11 @@ pub use fail::Fail;
 pub use info::Info;
 pub use leader::Leader;
 pub use peek::Peek;
+pub use purge::Purge;
 pub use push::Push;
 pub use redrive::Redrive;
 pub use release::Release;
+pub use remove::Remove;
 pub use seq::Seq;
 
 use mq_engine::{SessionId, Span};

@@ -25,6 +25,7 @@ const SYNTAX: Syntax = Syntax {
         Choice::new("COUNT", &[Argument::any_count()]).excludes(&["ID"]),
         Choice::new("ID", &[Argument::stamp("id")]).repeated(),
     ],
+    one_of: None,
 };
 const COUNT: Slot = SYNTAX.slot("COUNT");
 const ID: Slot = SYNTAX.slot("ID");

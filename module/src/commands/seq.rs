@@ -22,6 +22,7 @@ const SYNTAX: Syntax = Syntax {
     key: KeyUse::ShowsAndUpdates,
     positions: &[Position::once(Argument::name("producer"))],
     options: &[Choice::new("FENCE", &[Argument::stamp("token")])],
+    one_of: None,
 };
 const PRODUCER: Slot = SYNTAX.slot("producer");
 const FENCE: Slot = SYNTAX.slot("FENCE");

@@ -27,6 +27,8 @@ pub struct Events {
     pub disconnected: fn(SessionId),
     /// All keys of a database are gone or others; `None`: of all databases.
     pub keys_replaced: fn(Option<i32>),
+    /// The keys of a database are another's now.
+    pub swapped: fn(i32),
     /// A load has ended.
     pub loaded: fn(),
     /// A waiter's key may have changed: it came into being, or arrived under this name.
@@ -134,8 +136,10 @@ unsafe extern "C" fn on_event(
                 let swap = data.cast::<raw::RedisModuleSwapDbInfo>();
                 ((*swap).dbnum_first, (*swap).dbnum_second)
             };
-            (EVENTS.keys_replaced)(Some(first));
-            (EVENTS.keys_replaced)(Some(second));
+            for db in [first, second] {
+                (EVENTS.swapped)(db);
+                (EVENTS.keys_replaced)(Some(db));
+            }
         }
         (
             raw::REDISMODULE_EVENT_LOADING,

@@ -113,10 +113,11 @@ unsafe extern "C" fn free_effort(_: *mut raw::RedisModuleKeyOptCtx, value: *cons
     contained(|| data_type::free_effort(entry)).unwrap_or(1)
 }
 
-unsafe extern "C" fn unlink(options: *mut raw::RedisModuleKeyOptCtx, _: *const c_void) {
-    // SAFETY: the options are those of this callback.
-    let key = unsafe { key_of(options) };
-    contained(|| key.map(|(db, name)| data_type::unlinked(db, name.bytes())));
+unsafe extern "C" fn unlink(options: *mut raw::RedisModuleKeyOptCtx, value: *const c_void) {
+    // SAFETY: the options are those of this callback. The value is a boxed entry that the module gave to the server as
+    // mutable; the server calls this in its main thread, where no other reference to it is alive.
+    let (key, entry) = unsafe { (key_of(options), &mut *value.cast_mut().cast::<Entry>()) };
+    contained(|| key.map(|(db, name)| data_type::unlinked(db, name.bytes(), entry)));
 }
 
 unsafe extern "C" fn copy(_: *mut raw::RedisModuleKeyOptCtx, value: *const c_void) -> *mut c_void {

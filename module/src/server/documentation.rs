@@ -6,7 +6,7 @@ use std::ptr::{null, null_mut};
 
 use redis_module::raw;
 
-use crate::syntax::{Argument, Choice, KeyUse, Kind, Position, Syntax, Times};
+use crate::syntax::{Argument, Choice, KeyUse, Kind, OneOf, Position, Syntax, Times};
 
 /// Holds what the server's structures point to, until the server has copied it.
 #[derive(Default)]
@@ -36,7 +36,11 @@ impl Pages {
         for position in syntax.positions {
             arguments.push(self.position(position));
         }
-        for option in syntax.options {
+        if let Some(one_of) = syntax.one_of {
+            arguments.push(self.one_of(syntax, &one_of));
+        }
+        let alone = |option: &&Choice| !syntax.one_of.is_some_and(|one_of| one_of.words.contains(&option.word));
+        for option in syntax.options.iter().filter(alone) {
             arguments.push(self.option(option));
         }
         self.keys = vec![key_spec(syntax.key), end()];
@@ -111,8 +115,19 @@ impl Pages {
         self.of_kind(&position.argument, None, flags)
     }
 
+    fn one_of(&mut self, syntax: &Syntax, one_of: &OneOf) -> raw::RedisModuleCommandArg {
+        let options = syntax.options.iter().filter(|option| one_of.words.contains(&option.word));
+        let options = options.map(|option| self.option_with(option, 0)).collect();
+        let subargs = self.table(options);
+        let kind = raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF;
+        raw::RedisModuleCommandArg { subargs, ..self.argument(one_of.name, kind, None, 0) }
+    }
+
     fn option(&mut self, option: &Choice) -> raw::RedisModuleCommandArg {
-        let optional = if option.required { 0 } else { raw::REDISMODULE_CMD_ARG_OPTIONAL };
+        self.option_with(option, if option.required { 0 } else { raw::REDISMODULE_CMD_ARG_OPTIONAL })
+    }
+
+    fn option_with(&mut self, option: &Choice, optional: u32) -> raw::RedisModuleCommandArg {
         let flags = optional | if option.repeated { raw::REDISMODULE_CMD_ARG_MULTIPLE } else { 0 };
         match option.arguments {
             [] => {

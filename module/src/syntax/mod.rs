@@ -35,6 +35,17 @@ pub struct Syntax {
     pub positions: &'static [Position],
     /// What follows then, in any order.
     pub options: &'static [Choice],
+    /// Options of which exactly one must be there.
+    pub one_of: Option<OneOf>,
+}
+
+/// Options that stand for the values of one argument.
+#[derive(Clone, Copy, Debug)]
+pub struct OneOf {
+    /// Its name in syntax lines and errors.
+    pub name: &'static str,
+    /// The options' words.
+    pub words: &'static [&'static str],
 }
 
 /// What a command does to its key, for ACLs and clients that route by it.
@@ -217,7 +228,7 @@ impl Choice {
 pub struct Slot(pub(self) usize);
 
 /// The most positions and options that a command has.
-const SLOTS: usize = 6;
+const SLOTS: usize = 8;
 
 impl Syntax {
     /// The slot of a position, by its argument's name, or of an option, by its word. To be asked in constants: a name that

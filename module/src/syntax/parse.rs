@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::{Argument, Choice, Kind, LONGEST_NAME, Position, SLOTS, Slot, Syntax, Times, numeral};
+use super::{Argument, Choice, Kind, LONGEST_NAME, OneOf, Position, SLOTS, Slot, Syntax, Times, numeral};
 
 /// The words of a command: its name, the queue, and the rest.
 pub trait Words<'w>: Copy {
@@ -139,6 +139,13 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
     fn check_company(&self, syntax: &Syntax) -> Result<(), Malformed> {
         let found = self.found.get(syntax.positions.len()..).unwrap_or_default();
         let given = || syntax.options.iter().zip(found).filter(|(_, found)| found.at != 0).map(|(option, _)| option);
+        if let Some(OneOf { name, words }) = syntax.one_of {
+            let mut named = given().filter(|option| words.contains(&option.word));
+            let first = named.next().ok_or_else(|| missing(name, &words.join(" or ")))?;
+            if let Some(second) = named.next() {
+                return Err(Malformed(format!("{} and {} exclude each other", first.word, second.word)));
+            }
+        }
         for (option, found) in syntax.options.iter().zip(found) {
             if found.at == 0 {
                 if option.required {

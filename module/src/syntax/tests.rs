@@ -2,7 +2,7 @@
 
 use mq_tests::{Server, every_state};
 
-use super::{Argument, Choice, Kind, Malformed, Syntax, Times, Words, parse};
+use super::{Argument, Choice, Kind, Malformed, OneOf, Syntax, Times, Words, parse};
 use crate::COMMANDS;
 
 impl<'w> Words<'w> for &'w [String] {
@@ -62,7 +62,14 @@ fn head(syntax: &Syntax, queue: &str) -> Vec<String> {
 
 /// What must stand beside an option.
 fn company(syntax: &Syntax, of: &Choice) -> Vec<String> {
-    of.needs.map_or_else(Vec::new, |needed| said(option(syntax, needed)))
+    let needed = of.needs.map_or_else(Vec::new, |needed| said(option(syntax, needed)));
+    let stands_alone = syntax.one_of.is_some_and(|one_of| one_of.words.contains(&of.word));
+    if stands_alone { needed } else { [first_of(syntax), needed].concat() }
+}
+
+/// Where one of several options must be there: the first of them.
+fn first_of(syntax: &Syntax) -> Vec<String> {
+    syntax.one_of.map_or_else(Vec::new, |one_of| said(option(syntax, one_of.words[0])))
 }
 
 /// The required options but for `without`: they come last, since they are repeated to the end.
@@ -72,7 +79,7 @@ fn tail(syntax: &Syntax, without: Option<&Choice>) -> Vec<String> {
 }
 
 fn well_formed(syntax: &Syntax, queue: &str) -> Vec<Vec<String>> {
-    let mut calls = vec![[head(syntax, queue), tail(syntax, None)].concat()];
+    let mut calls = vec![[head(syntax, queue), first_of(syntax), tail(syntax, None)].concat()];
     for option in syntax.options {
         calls.push([head(syntax, queue), company(syntax, option), said(option), tail(syntax, Some(option))].concat());
     }
@@ -84,6 +91,13 @@ fn malformed(syntax: &Syntax, queue: &str) -> Vec<Case> {
     malformed_positions(syntax, queue, &mut cases);
     for option in syntax.options {
         malformed_option(syntax, option, queue, &mut cases);
+    }
+    if let Some(OneOf { name, words }) = syntax.one_of {
+        cases.push((head(syntax, queue), name.into()));
+        for pair in words.windows(2) {
+            let both = pair.iter().map(|word| said(option(syntax, word))).collect::<Vec<_>>().concat();
+            cases.push(([head(syntax, queue), both].concat(), pair[1].into()));
+        }
     }
     let is_open = syntax.positions.iter().all(|position| position.times != Times::Repeated);
     if is_open {
@@ -138,7 +152,10 @@ fn malformed_option(syntax: &Syntax, option: &Choice, queue: &str, cases: &mut V
     }
     let others = syntax.options.iter().filter(|other| other.word != option.word && other.needs.is_none());
     for other in others.filter(|other| option.excludes.iter().any(|word| *word == "*" || *word == other.word)) {
-        cases.push(([head(syntax, queue), said.clone(), self::said(other)].concat(), other.word.into()));
+        // What is repeated comes last.
+        let (first, last) =
+            if option.repeated { (self::said(other), said.clone()) } else { (said.clone(), self::said(other)) };
+        cases.push(([head(syntax, queue), first, last].concat(), other.word.into()));
     }
 }
 

@@ -38,6 +38,9 @@ pub struct Drained {
     pub failed_at: Time,
 }
 
+/// What an error takes in a reply beside its texts; bounds the reply by what it takes, not by its payloads alone.
+const ENTRY_BYTES: usize = 128;
+
 /// The owner of all drain claims of one session: a drainer gives no name.
 const DRAINER: &[u8] = b"";
 
@@ -52,7 +55,8 @@ impl Operation for DrainErrors {
             let first = queue.errors.all_waiting().next().map(|(id, errored)| (id, *errored));
             let Some((id, errored)) = first else { break };
             let payload = queue.messages.payload(errored.place);
-            bytes += payload.len();
+            let (reason, consumer) = (queue.texts.get(errored.reason), queue.texts.get(errored.consumer));
+            bytes += payload.len() + reason.len() + consumer.len() + ENTRY_BYTES;
             if bytes > REPLY_BYTES && !drained.is_empty() {
                 break;
             }
@@ -61,8 +65,8 @@ impl Operation for DrainErrors {
                 id,
                 deliveries: errored.deliveries,
                 payload: payload.to_vec(),
-                reason: queue.texts.get(errored.reason).to_vec(),
-                consumer: queue.texts.get(errored.consumer).to_vec(),
+                reason: reason.to_vec(),
+                consumer: consumer.to_vec(),
                 failed_at: errored.failed_at,
             };
             match self.lease {

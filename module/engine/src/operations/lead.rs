@@ -43,8 +43,8 @@ impl Operation for Lead<'_> {
     type Output = Led;
     const TAG: u8 = 7;
 
-    fn judge(&self, queue: &Queue, _: &Moment) -> Result<Verdict<Led>, Refusal> {
-        if queue.stamps.has_room(1) { Ok(Verdict::Go) } else { Err(Refusal::NumbersExhausted) }
+    fn judge(&self, queue: &Queue, moment: &Moment) -> Result<Verdict<Led>, Refusal> {
+        if queue.stamps.at(moment).has_room(1) { Ok(Verdict::Go) } else { Err(Refusal::NumbersExhausted) }
     }
 
     fn apply(&self, queue: &mut Queue) -> Led {

@@ -2,6 +2,7 @@
 
 use super::replay_operation;
 use crate::codec::{Corrupt, Reader, Writer};
+use crate::numbers::NUMBER_LIMIT;
 use crate::operation::{Operation, Refusal, Timing, Verdict};
 use crate::producers::Standing;
 use crate::{Id, Label, Moment, Priority, Queue, Span, Time, Token};
@@ -59,6 +60,9 @@ impl Push<'_> {
         let Some(Sequence { producer, first }) = self.sequence else {
             return Ok(Verdict::Go);
         };
+        if first.saturating_add(self.payloads.len() as u64) >= NUMBER_LIMIT {
+            return Err(Refusal::SequenceExhausted);
+        }
         match queue.producers.standing(producer, first, self.payloads.len() as u64) {
             Standing::Next if queue.producers.has_room(producer) => Ok(Verdict::Go),
             Standing::Next => Err(Refusal::ProducersFull),
@@ -73,9 +77,9 @@ impl Push<'_> {
     }
 
     /// The message that has this push's unique key and is not done.
-    fn judge_unique(&self, queue: &Queue, now: Time) -> Verdict<Pushed> {
+    fn judge_unique(&self, queue: &Queue, moment: &Moment) -> Verdict<Pushed> {
         let known = self.label.unique.and_then(|key| queue.texts.find(key)).and_then(|key| queue.labels.with_key(key));
-        match known.filter(|id| !queue.is_old_error(*id, now)) {
+        match known.filter(|id| !queue.is_old_error(*id, moment)) {
             Some(id) => Verdict::Answered(Pushed { first: Some(id), duplicate: true }),
             None => Verdict::Go,
         }
@@ -87,13 +91,11 @@ impl Push<'_> {
         let over = queue.messages.live().saturating_add(count).saturating_sub(max_length);
         if max_length > 0 && over > 0 {
             let limit = usize::try_from(over).unwrap_or(usize::MAX);
-            if queue.old_errors(moment.now, limit) < over {
+            if queue.old_errors(moment, limit) < over {
                 return Err(Refusal::QueueFull { max_length });
             }
         }
-        let mut stamps = queue.stamps;
-        moment.term.into_iter().for_each(|term| stamps.start_term(term));
-        if stamps.has_room(self.payloads.len()) { Ok(()) } else { Err(Refusal::NumbersExhausted) }
+        if queue.stamps.at(moment).has_room(self.payloads.len()) { Ok(()) } else { Err(Refusal::NumbersExhausted) }
     }
 }
 
@@ -103,7 +105,7 @@ impl Operation for Push<'_> {
 
     fn judge(&self, queue: &Queue, moment: &Moment) -> Result<Verdict<Pushed>, Refusal> {
         self.judge_fence(queue, moment)?;
-        for verdict in [self.judge_sequence(queue)?, self.judge_unique(queue, moment.now)] {
+        for verdict in [self.judge_sequence(queue)?, self.judge_unique(queue, moment)] {
             if verdict != Verdict::Go {
                 return Ok(verdict);
             }
@@ -121,7 +123,9 @@ impl Operation for Push<'_> {
 
     fn apply(&self, queue: &mut Queue) -> Pushed {
         let lane = Queue::lane(self.priority, self.is_parked());
-        if let Some(old) = self.label.unique.and_then(|key| queue.texts.find(key)).and_then(|key| queue.labels.with_key(key)) {
+        if let Some(old) =
+            self.label.unique.and_then(|key| queue.texts.find(key)).and_then(|key| queue.labels.with_key(key))
+        {
             queue.drop_old_error(old); // what was judged as if it were done is done now
         }
         let first = queue.stamps.ids(self.payloads.len());

@@ -113,7 +113,8 @@ impl Model {
     fn end_lives(&mut self) {
         let now = self.now;
         for message in &mut self.messages {
-            if matches!(message.state, State::Ready | State::Delayed { .. }) && message.expires.is_some_and(|at| at <= now)
+            if matches!(message.state, State::Ready | State::Delayed { .. })
+                && message.expires.is_some_and(|at| at <= now)
             {
                 let (reason, consumer) = (b"expired".to_vec(), Vec::new());
                 message.state = State::Errored { reason, consumer, at: now, drain: None };
@@ -121,9 +122,7 @@ impl Model {
             }
         }
         let keep = self.errors_keep;
-        let old = |message: &Message| {
-            matches!(message.state, State::Errored { at, drain: None, .. } if keep > 0 && at + keep <= now)
-        };
+        let old = |message: &Message| matches!(message.state, State::Errored { at, drain: None, .. } if keep > 0 && at + keep <= now);
         let before = self.messages.len();
         self.messages.retain(|message| !old(message));
         self.dropped += (before - self.messages.len()) as u64;
@@ -271,7 +270,7 @@ impl Model {
     }
 
     fn interval(&self) -> u64 {
-        if self.rate == 0 { 0 } else { 1_000_000_000 / self.rate }
+        1_000_000_000u64.checked_div(self.rate).unwrap_or(0)
     }
 
     fn has_room(&self) -> bool {
@@ -289,7 +288,8 @@ impl Model {
             State::Delayed { .. } => message.deliveries > 0,
             _ => false,
         };
-        let held = |group: &Vec<u8>| self.messages.iter().any(|other| other.group.as_ref() == Some(group) && busy(other));
+        let held =
+            |group: &Vec<u8>| self.messages.iter().any(|other| other.group.as_ref() == Some(group) && busy(other));
         let ready = self.messages.iter().enumerate().filter(|(_, message)| message.state == State::Ready);
         let free = ready.filter(|(_, message)| !message.group.as_ref().is_some_and(held));
         free.min_by_key(|(_, message)| (255 - message.priority, message.id)).map(|(index, _)| index)
@@ -311,9 +311,10 @@ impl Model {
         while (removed as usize) < count {
             let of = |wanted: fn(&Message) -> bool| self.messages.iter().filter(move |message| wanted(message));
             let id = match state {
-                0 => self.next_ready().map(|index| self.messages[index].id).or_else(|| {
-                    of(|message| message.state == State::Ready).map(|message| message.id).min()
-                }),
+                0 => self
+                    .next_ready()
+                    .map(|index| self.messages[index].id)
+                    .or_else(|| of(|message| message.state == State::Ready).map(|message| message.id).min()),
                 1 => of(|message| matches!(message.state, State::Delayed { .. }))
                     .min_by_key(|message| match message.state {
                         State::Delayed { due } => (due, message.id),
