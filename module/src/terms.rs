@@ -76,3 +76,18 @@ pub fn swapped(db: i32) {
 pub fn mark() -> u64 {
     TERMS.read().mark
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_up_number_leaves_numbers_to_the_other_queues() {
+        saw_numbers(NUMBER_LIMIT);
+        saw_numbers(u64::MAX);
+        let now = moment::now();
+        let floor = start(now, Epoch(0)).floor;
+        let ten_years_ahead = (now.0 + MARK_AHEAD_MS) * NUMBERS_PER_MS;
+        assert!(floor <= ten_years_ahead && ten_years_ahead < NUMBER_LIMIT / 2, "{floor}");
+    }
+}

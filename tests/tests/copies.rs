@@ -192,6 +192,100 @@ fn a_swapdb_starts_a_term() {
 }
 
 #[test]
+fn a_way_there_and_back_starts_a_term() {
+    a_new_term_after(
+        |c| {
+            c.ok("RENAME q away");
+            let token = c.leader("MQ.LEADER q other").token;
+            c.int(format!("MQ.PUSH q FENCE {token} MSG meanwhile"));
+            c.ok("RENAME away q");
+        },
+        "q",
+        0,
+    );
+    a_new_term_after(|c| ["RENAME q away", "RENAME away q"].iter().for_each(|command| drop(c.ok(*command))), "q", 0);
+    a_new_term_after(|c| ["SWAPDB 0 3", "SWAPDB 3 0"].iter().for_each(|command| drop(c.ok(*command))), "q", 0);
+}
+
+#[test]
+fn numbers_given_under_a_name_are_above_those_given_while_its_queue_was_away() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let old = c.leader("MQ.LEADER q first").token;
+    c.ok("RENAME q away");
+    let new = c.leader("MQ.LEADER q second").token;
+    let id = c.int(format!("MQ.PUSH q FENCE {new} MSG a"));
+    c.ok("RENAME away q");
+    assert!(c.refusal(format!("MQ.PUSH q FENCE {old} MSG a")).starts_with("FENCED"));
+    assert!(c.refusal(format!("MQ.PUSH q FENCE {new} MSG a")).starts_with("FENCED"));
+    assert!(c.int("MQ.PUSH q MSG a") > id);
+    assert!(c.leader("MQ.LEADER q first").token > new);
+}
+
+#[test]
+fn a_session_that_closes_while_its_queue_is_away_is_over_when_it_comes_back() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.int("MQ.PUSH q MSG a");
+    let mut dies = server.connect();
+    let claim = dies.claim("MQ.CLAIM q w SESSION LEASE 3600000");
+    dies.leader("MQ.LEADER q w SESSION LEASE 3600000");
+    c.ok("RENAME q away");
+    let id = dies.int("CLIENT ID");
+    drop(dies);
+    mq_tests::until("the connection is closed", || !server.has_client(id));
+    c.ok("RENAME away q");
+    assert_eq!(c.int(format!("MQ.ACK q {}", claim.receipt)), 0);
+    assert_eq!(c.claim("MQ.CLAIM q w").id, claim.id);
+    assert!(c.leader("MQ.LEADER q other").is("other"));
+}
+
+#[test]
+fn a_sequence_ends_below_its_limit_and_can_be_loaded_there() {
+    let server = Server::start();
+    let mut c = server.connect();
+    for refused in ["SEQ p 9007199254740991 MSG a", "SEQ p 9007199254740990 MSG a b"] {
+        let why = c.refusal(format!("MQ.PUSH q {refused}"));
+        assert!(why.starts_with("ERR SEQ n is invalid"), "{refused}: {why}");
+    }
+    c.int("MQ.PUSH q SEQ p 9007199254740990 MSG a");
+    c.int("MQ.PUSH q SEQ other 9007199254740000 MSG b");
+    let digest = c.digest("q");
+    c.ok("DEBUG RELOAD");
+    assert_eq!((c.digest("q"), c.int("MQ.SEQ q p")), (digest, 9_007_199_254_740_991));
+}
+
+#[test]
+fn a_queue_whose_log_is_damaged_is_broken_and_not_missing() {
+    let mut server = Server::builder()
+        .config("appendonly yes")
+        .config("aof-use-rdb-preamble no")
+        .config("appendfsync always")
+        .start();
+    let mut c = server.connect();
+    every_state(&mut c, "q");
+    c.ok("BGREWRITEAOF");
+    mq_tests::until("the log is rewritten", || c.server_count("persistence", "aof_rewrite_in_progress") == 0);
+    server.stop();
+    let base = std::fs::read_dir(server.dir().join("appendonlydir"))
+        .expect("the log's directory")
+        .map(|file| file.expect("a file").path())
+        .find(|path| path.to_string_lossy().contains(".base."))
+        .expect("the rewritten log");
+    let mut log = std::fs::read(&base).expect("the log");
+    let payload = log.windows(6).position(|window| window == b"later1").expect("a payload in it");
+    // The byte before the payloads of that chunk is the length of one of them.
+    log[payload - 1] = log[payload - 1].wrapping_add(100);
+    std::fs::write(&base, log).expect("a file of ours");
+    server.start_again();
+    let mut c = server.connect();
+    assert!(c.refusal("MQ.PUSH q MSG a").starts_with("BROKEN"));
+    assert!(server.log().contains("BROKEN from now on"));
+    c.int("DEL q");
+    c.int("MQ.PUSH q MSG a");
+}
+
+#[test]
 fn a_copy_starts_a_term_of_its_own() {
     a_new_term_after(|c| drop(c.ok("COPY q r")), "r", 0);
 }

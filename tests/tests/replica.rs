@@ -222,3 +222,14 @@ fn a_replica_with_other_defaults_is_the_same() {
     same(&primary, &replica, "q");
     assert_eq!(replica.connect().fields("MQ.INFO q").int("lease"), 30_000);
 }
+
+#[test]
+fn a_replica_names_the_leader() {
+    let primary = Server::start();
+    let replica = Server::builder().replica_of(&primary);
+    let token = primary.connect().leader("MQ.LEADER q me LEASE 60000").token;
+    replica.until_in_step_with(&primary);
+    let info = replica.connect().fields("MQ.INFO q");
+    assert_eq!((info.text("leader"), info.int("leader-token")), ("me".to_owned(), token));
+    assert!((1..=60_000).contains(&info.int("leader-lease-left-ms")));
+}
