@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mq_engine::{Corrupt, Executed, Moment, Operation, Queue, Record, Refusal, Time, apply_record};
 
+use crate::tally::{self, Counted};
 use crate::terms::{self, Epoch};
 
 /// A name in a database.
@@ -67,11 +68,13 @@ impl Entry {
     /// A queue that was created, loaded, or made by an effect; `None`: a broken one.
     pub fn new(queue: Option<Queue>) -> Entry {
         terms::saw_numbers(queue.as_ref().map_or(0, Queue::numbers_end));
+        tally::queue_made();
         Entry { queue, busy: false, home: None, swaps: 0, since: terms::epoch(), sightings: Sightings::default() }
     }
 
     /// The same queue under another name, which starts a term of its own.
     pub fn copy(&self) -> Entry {
+        tally::queue_made();
         Entry {
             queue: self.queue().ok().cloned(),
             busy: false,
@@ -115,22 +118,23 @@ impl Entry {
         operation: &O,
         now: Time,
         (db, name): (i32, &[u8]),
-    ) -> Result<Executed<O::Output>, Stopped> {
+    ) -> Result<(Executed<O::Output>, Counted), Stopped> {
         let pending = self.is_pending(db, name);
         let moment = Moment { now, term: pending.then(|| terms::start(now, self.since)) };
-        let executed = self.change(|queue| queue.execute(operation, moment))?;
+        let (executed, counted) = self.change(|queue| queue.execute(operation, moment))?;
         let executed = executed.inspect_err(|refusal| self.count_refusal(refusal)).map_err(Stopped::Refused)?;
         if executed.record != Record::Nothing && pending {
             self.home = Some(Place::new(db, name));
             self.swaps = terms::swaps(db);
             self.since = terms::epoch();
         }
-        Ok(executed)
+        Ok((executed, counted))
     }
 
     fn count_refusal(&mut self, refusal: &Refusal) {
         if *refusal == Refusal::Fenced {
             self.sightings.fenced += 1;
+            tally::saw(0, 1, 0);
         }
     }
 
@@ -138,7 +142,7 @@ impl Entry {
     ///
     /// # Errors
     /// Broken.
-    pub fn apply<O: Operation>(&mut self, operation: &O) -> Result<O::Output, Broken> {
+    pub fn apply<O: Operation>(&mut self, operation: &O) -> Result<(O::Output, Counted), Broken> {
         self.change(|queue| queue.apply(operation))
     }
 
@@ -146,25 +150,33 @@ impl Entry {
     ///
     /// # Errors
     /// Why it cannot.
-    pub fn apply_effect(&mut self, effect: &[u8]) -> Result<(), Corrupt> {
-        if self.queue().is_err() {
-            return Ok(()); // it stays so, whatever comes
-        }
+    pub fn apply_effect(&mut self, effect: &[u8]) -> Result<Counted, Corrupt> {
+        let Ok(queue) = self.queue() else {
+            return Ok(Counted::default()); // it stays so, whatever comes
+        };
+        let before = tally::before(queue);
         self.busy = true;
-        let applied = apply_record(&mut self.queue, effect);
-        self.busy = applied.is_err();
+        apply_record(&mut self.queue, effect)?;
+        self.busy = false;
         terms::saw_numbers(self.queue.as_ref().map_or(0, Queue::numbers_end));
-        applied
+        Ok(self.queue.as_ref().map_or_else(Counted::default, |queue| tally::after(&before, queue)))
     }
 
     /// Changes the queue. If that panics, it is broken from then on.
-    fn change<R>(&mut self, act: impl FnOnce(&mut Queue) -> R) -> Result<R, Broken> {
+    fn change<R>(&mut self, act: impl FnOnce(&mut Queue) -> R) -> Result<(R, Counted), Broken> {
         let Some(queue) = self.queue.as_mut().filter(|_| !self.busy) else { return Err(Broken) };
+        let before = tally::before(queue);
         self.busy = true;
         let result = act(queue);
         self.busy = false;
         terms::saw_numbers(queue.numbers_end());
-        Ok(result)
+        Ok((result, tally::after(&before, queue)))
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        tally::queue_gone();
     }
 }
 
@@ -269,7 +281,7 @@ mod tests {
     #[test]
     fn what_changes_nothing_starts_no_term() {
         let mut entry = used();
-        let settled = entry.execute(&Settle, Time(1000), HERE).expect("nothing to refuse");
+        let (settled, _) = entry.execute(&Settle, Time(1000), HERE).expect("nothing to refuse");
         assert_eq!(settled.record, Record::Nothing);
         let fenced = Push { fence: Some(mq_engine::Token(1)), ..push() };
         let lead = Lead { candidate: b"me", lease: None, session: None, renew: None };

@@ -5,6 +5,7 @@ use mq_engine::{LeaderView, Operation, Queue, Receipt, Record, Time};
 use crate::entry::{Entry, Place};
 use crate::failure::Failure;
 use crate::server::{Access, Context, Flags, Key, Text};
+use crate::tally::{self, Counted};
 use crate::{guard, moment, serving, settings};
 
 /// What a step on a missing queue does.
@@ -139,20 +140,27 @@ impl<'c> Opened<'c> {
                 Absent::Create => self.create(operation).map(Some),
             };
         };
-        let executed = entry.execute(operation, self.now, home)?;
+        let (executed, counted) = entry.execute(operation, self.now, home)?;
         self.more_due |= matches!(executed.record, Record::Effect(_)) && is_due(entry, self.now);
         self.send(executed.record);
+        self.notify(&counted);
         Ok(Some(executed.output))
     }
 
     fn create<O: Operation>(&mut self, operation: &O) -> Result<O::Output, Failure> {
         let mut entry = Box::new(Entry::new(Some(Queue::new(settings::defaults()))));
-        let executed = entry.execute(operation, self.now, (self.db, self.name.bytes()))?;
+        let (executed, counted) = entry.execute(operation, self.now, (self.db, self.name.bytes()))?;
         if executed.record != Record::Nothing {
             self.key.put(entry);
             self.send(executed.record);
+            self.notify(&counted);
         }
         Ok(executed.output)
+    }
+
+    /// Tells whoever listens to keyspace events. No reference into the queue is alive.
+    pub fn notify(&self, counted: &Counted) {
+        counted.events().for_each(|event| self.context.notify(event, self.name));
     }
 
     fn send(&mut self, record: Record) {
@@ -172,7 +180,11 @@ impl<'c> Opened<'c> {
     fn copy<O: Operation>(&mut self, operation: &O) -> Result<Option<O::Output>, Failure> {
         self.send_on();
         match self.key.entry() {
-            Some(entry) => Ok(Some(entry.apply(operation)?)),
+            Some(entry) => {
+                let (output, counted) = entry.apply(operation)?;
+                self.notify(&counted);
+                Ok(Some(output))
+            }
             None => {
                 self.break_off("the primary has changed a queue that is not here");
                 Err(Failure::Broken)
@@ -197,7 +209,17 @@ impl<'c> Opened<'c> {
     /// Counts the receipts of a command that named no current claims.
     pub fn saw_receipts(&mut self, receipts: &[Receipt], current: u64) {
         if let Some(entry) = self.key.entry() {
-            entry.sightings.stale += (receipts.len() as u64).saturating_sub(current);
+            let stale = (receipts.len() as u64).saturating_sub(current);
+            entry.sightings.stale += stale;
+            tally::saw(stale, 0, 0);
+        }
+    }
+
+    /// Counts a push that was recognised as a repeated one.
+    pub fn saw_duplicate(&mut self) {
+        if let Some(entry) = self.key.entry() {
+            entry.sightings.duplicates += 1;
+            tally::saw(0, 0, 1);
         }
     }
 

@@ -26,6 +26,7 @@ mod serving;
 mod sessions;
 mod settings;
 mod syntax;
+mod tally;
 mod terms;
 mod waiting;
 

@@ -106,6 +106,14 @@ pub fn is_anybody() -> bool {
     !WAITING.read().lines.is_empty()
 }
 
+/// How many consumers and candidates wait for any queue.
+pub fn everywhere() -> (usize, usize) {
+    let add = |(consumers, candidates): (usize, usize), line: &Line| {
+        (consumers + line.consumers.len(), candidates + line.candidates.len())
+    };
+    WAITING.read().lines.values().fold((0, 0), add)
+}
+
 /// How many consumers and candidates wait for a queue.
 pub fn count(place: &Place) -> (usize, usize) {
     WAITING.read().lines.get(place).map_or((0, 0), |line| (line.consumers.len(), line.candidates.len()))

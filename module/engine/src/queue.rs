@@ -97,6 +97,16 @@ impl Queue {
         waits.then(|| self.pace.next_at(rate))
     }
 
+    /// What it has counted.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Leaderships begun.
+    pub fn leader_changes(&self) -> u64 {
+        self.leadership.changes
+    }
+
     /// Above every id, receipt and token given so far.
     pub fn numbers_end(&self) -> u64 {
         self.stamps.end()

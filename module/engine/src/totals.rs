@@ -16,6 +16,22 @@ macro_rules! totals {
                 [$(self.$name),*]
             }
 
+            /// Nothing counted.
+            pub const NONE: Totals = Totals { $($name: 0),* };
+
+            /// The name of each, as MQ.INFO has it but with `_` for `-`.
+            pub const NAMES: [&str; Totals::COUNT] = [$(stringify!($name)),*];
+
+            /// What was counted since an earlier state of the same totals.
+            pub fn since(&self, earlier: &Totals) -> Totals {
+                Totals { $($name: self.$name.wrapping_sub(earlier.$name)),* }
+            }
+
+            /// Adds what was counted elsewhere.
+            pub fn add(&mut self, more: &Totals) {
+                $(self.$name = self.$name.wrapping_add(more.$name);)*
+            }
+
             /// How many there are.
             pub const COUNT: usize = [$(stringify!($name)),*].len();
 

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::keyspace::Opened;
 use crate::server::Global;
 use crate::syntax::{Argument, KeyUse, Position, Slot, Syntax};
+use crate::tally::{self, Counted};
 
 /// `MQ.APPLY queue effect`: what one step did. `MQ.APPLY queue CHUNK|END|BROKEN bytes`: the queue as a whole, in parts, from a
 /// rewritten append-only file.
@@ -55,12 +56,16 @@ impl Command for Apply {
 
 fn apply_effect(opened: &mut Opened<'_>, effect: &[u8]) -> Result<(), Corrupt> {
     if let Some(entry) = opened.entry() {
-        return entry.apply_effect(effect);
+        let counted = entry.apply_effect(effect)?;
+        opened.notify(&counted);
+        return Ok(());
     }
     let mut created: Option<Queue> = None;
     apply_record(&mut created, effect)?;
-    if created.is_some() {
-        opened.put(Entry::new(created));
+    if let Some(queue) = created {
+        let counted = tally::after(&Counted::default(), &queue);
+        opened.put(Entry::new(Some(queue)));
+        opened.notify(&counted);
     }
     Ok(())
 }

@@ -63,8 +63,8 @@ impl Command for Push {
         };
         let mut queue = call.open()?;
         let pushed = queue.step(&operation, Absent::Create)?;
-        if let Some(entry) = queue.entry() {
-            entry.sightings.duplicates += u64::from(pushed.is_some_and(|pushed| pushed.duplicate));
+        if pushed.is_some_and(|pushed| pushed.duplicate) {
+            queue.saw_duplicate();
         }
         call.reply().integer(pushed.and_then(|pushed| pushed.first).map_or(0, |id| id.0));
         queue.finish();

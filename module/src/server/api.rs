@@ -35,6 +35,8 @@ required! {
     RedisModule_RegisterNumericConfig RedisModule_RegisterBoolConfig RedisModule_LoadConfigs
     RedisModule_SubscribeToServerEvent RedisModule_GetServerInfo RedisModule_ServerInfoGetFieldC
     RedisModule_FreeServerInfo RedisModule_GetDetachedThreadSafeContext
+    RedisModule_RegisterInfoFunc RedisModule_InfoAddSection RedisModule_InfoAddFieldULongLong
+    RedisModule_InfoAddFieldCString RedisModule_NotifyKeyspaceEvent
     RedisModule_GetContextFlags RedisModule_GetSelectedDb RedisModule_SelectDb RedisModule_GetClientId
     RedisModule_StringPtrLen RedisModule_CreateString RedisModule_FreeString
     RedisModule_Replicate RedisModule_ReplicateVerbatim RedisModule_SignalModifiedKey RedisModule_AvoidReplicaTraffic

@@ -90,6 +90,13 @@ impl<'c> Context<'c> {
         unsafe { rm!(RedisModule_SignalModifiedKey, self.raw, key.raw()) };
     }
 
+    /// Tells whoever listens that this has happened to the key, in the class of module events.
+    pub fn notify(self, event: &CStr, key: Text<'_>) {
+        let class = raw::REDISMODULE_NOTIFY_MODULE as c_int;
+        // SAFETY: the context is valid for 'c, the strings for the call.
+        unsafe { rm!(RedisModule_NotifyKeyspaceEvent, self.raw, class, event.as_ptr(), key.raw()) };
+    }
+
     /// Whether a missing key may come into being here: not while its slot of the cluster is another's, or on its way there.
     /// (A call of the module's own is refused then, as a client's would be redirected.)
     pub fn may_create(self, key: Text<'_>) -> bool {

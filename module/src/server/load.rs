@@ -10,7 +10,7 @@ use super::callbacks::{on_command, subscribe};
 use super::context::Context;
 use super::documentation::Pages;
 use super::text::Arguments;
-use super::{data_type, settings};
+use super::{acl, data_type, info, settings};
 use crate::commands::Command;
 use crate::guard;
 use crate::syntax::Syntax;
@@ -97,10 +97,13 @@ pub fn load(context: Context<'_>, arguments: Arguments<'_>, commands: &[Registra
     // SAFETY: the context is valid.
     unsafe { rm!(RedisModule_SetModuleOptions, context.raw(), options as c_int) };
     data_type::create(context)?;
+    let category = acl::add_category(context);
     for command in commands {
         register(context, command)?;
+        acl::categorise(context, command.syntax, category)?;
     }
     settings::register(context, arguments)?;
+    info::register(context)?;
     subscribe(context)
 }
 

@@ -10,12 +10,14 @@
 #[macro_use]
 mod api;
 
+mod acl;
 mod blocked;
 mod callbacks;
 mod context;
 mod data_type;
 mod documentation;
 mod global;
+mod info;
 mod key;
 mod load;
 mod reply;
@@ -28,6 +30,7 @@ pub use blocked::{Blocked, WaiterId};
 pub use callbacks::Events;
 pub use context::{Context, Flags};
 pub use global::Global;
+pub use info::InfoPage;
 pub use key::{Access, Key, OtherType};
 pub use load::{Registration, load};
 pub use reply::Reply;
