@@ -73,7 +73,7 @@ impl Claims {
     }
 
     pub fn heap_bytes(&self) -> usize {
-        self.heap_bytes + self.blocks.len() * (size_of::<Block>() + 64)
+        self.heap_bytes + self.blocks.capacity() * size_of::<Block>() + self.blocks.len() * 64
     }
 
     fn count_mut(&mut self, kind: Kind) -> &mut u64 {
@@ -149,6 +149,9 @@ impl Claims {
             let block = self.blocks.remove(index as usize);
             self.by_number.remove(&block.number);
             self.heap_bytes -= block.heap_bytes();
+            if self.blocks.len() <= 1 {
+                self.blocks.shrink_to_fit();
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! The error store: errored messages by id.
 
 use crate::messages::Place;
+use crate::table::Table;
 use crate::texts::{TextId, Texts};
 use crate::{Id, Span, Time};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// One errored message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub(crate) struct Errored {
 /// Errored messages, those being drained apart from those that may be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Errors {
-    waiting: BTreeMap<Id, Errored>,
+    waiting: Table<Id, Errored>,
     /// Each has a claim of kind error.
-    draining: BTreeMap<Id, Errored>,
+    draining: Table<Id, Errored>,
     /// Those of `waiting`, by age.
-    by_age: BTreeSet<(Time, Id)>,
+    by_age: Table<(Time, Id)>,
 }
 
 impl Errors {
@@ -49,7 +49,7 @@ impl Errors {
     pub fn insert(&mut self, id: Id, errored: Errored) -> bool {
         let new = self.get(id).is_none();
         if new {
-            self.by_age.insert((errored.failed_at, id));
+            self.by_age.add((errored.failed_at, id));
             self.waiting.insert(id, errored);
         }
         new
@@ -69,9 +69,8 @@ impl Errors {
 
     /// By id: every errored message above `after`.
     pub fn after(&self, after: Option<Id>) -> impl Iterator<Item = (Id, &Errored)> {
-        let from = after.map_or(Id(0), |after| Id(after.0.saturating_add(1)));
-        let mut waiting = self.waiting.range(from..).peekable();
-        let mut draining = self.draining.range(from..).peekable();
+        let mut waiting = self.waiting.after(after.as_ref()).peekable();
+        let mut draining = self.draining.after(after.as_ref()).peekable();
         std::iter::from_fn(move || {
             let first_waits = match (waiting.peek(), draining.peek()) {
                 (Some((waiting, _)), Some((draining, _))) => waiting < draining,
@@ -94,12 +93,12 @@ impl Errors {
 
     /// The oldest one that nobody is draining.
     pub fn oldest(&self) -> Option<(Time, Id)> {
-        self.by_age.first().copied()
+        self.by_age.first().map(|(first, ())| *first)
     }
 
     /// How many that nobody is draining have been here for `keep` at `now`, counted up to `limit`.
     pub fn older(&self, keep: Span, now: Time, limit: usize) -> u64 {
-        self.by_age.iter().take(limit).take_while(|(failed_at, _)| failed_at.after(keep) <= now).count() as u64
+        self.by_age.keys().take(limit).take_while(|(failed_at, _)| failed_at.after(keep) <= now).count() as u64
     }
 
     /// A drain claim begins.
@@ -116,9 +115,14 @@ impl Errors {
         }
     }
 
+    /// Bytes on the heap but for the texts.
+    pub fn heap_bytes(&self) -> usize {
+        self.waiting.heap_bytes() + self.draining.heap_bytes() + self.by_age.heap_bytes()
+    }
+
     /// The orders must agree.
     pub fn check(&self) -> Result<(), String> {
-        let aged = |(id, errored): (&Id, &Errored)| self.by_age.contains(&(errored.failed_at, *id));
+        let aged = |(id, errored): (&Id, &Errored)| self.by_age.contains_key(&(errored.failed_at, *id));
         if self.waiting.iter().all(aged) && self.waiting.len() == self.by_age.len() {
             Ok(())
         } else {

@@ -1,7 +1,7 @@
 //! What is true of every queue after every step. The numbers are those of the module's DESIGN.md.
 
 use crate::codec::Corrupt;
-use crate::{Id, PeekState, Queue};
+use crate::{PeekState, Queue};
 use std::collections::BTreeSet;
 
 impl Queue {
@@ -94,22 +94,20 @@ impl Queue {
     /// I7: every label is a live message's; a group's head, and only that, can be claimed, unless one of the group is claimed
     /// or waits for a retry; a last moment counts while its message is ready or delayed.
     fn check_groups(&self) -> Result<(), String> {
+        let groups = &self.labels.groups;
         let mut held = 0;
-        for (group, state) in self.labels.groups.iter() {
-            for turn @ (_, id) in &state.ready {
-                let labelled = self.labels.get(*id).filter(|labelled| labelled.group == Some(group));
-                let place = labelled.ok_or_else(|| format!("I7: message {id} is not of its group"))?.place;
-                let can_be_claimed = self.messages.ready_deliveries(place).is_some();
-                if can_be_claimed != (state.head() == Some(*turn)) {
-                    return Err(format!("I7: message {id} is held although it is the head, or not although it is not"));
-                }
-                held += u64::from(!can_be_claimed);
+        for (group, turn @ (_, id)) in groups.all_ready() {
+            let labelled = self.labels.get(id).filter(|labelled| labelled.group == Some(group));
+            let place = labelled.ok_or_else(|| format!("I7: message {id} is not of its group"))?.place;
+            let can_be_claimed = self.messages.ready_deliveries(place).is_some();
+            if can_be_claimed != (groups.head(group) == Some(turn)) {
+                return Err(format!("I7: message {id} is held although it is the head, or not although it is not"));
             }
-            let holds = |id: Id| {
-                let retried = self.delays.get(id).is_some_and(|delayed| delayed.deliveries > 0);
-                retried || matches!(self.peek_id(id), Some((PeekState::Claimed, _)))
-            };
-            if state.holder.is_some_and(|id| !holds(id)) || (state.holder.is_none() && state.ready.is_empty()) {
+            held += u64::from(!can_be_claimed);
+        }
+        for (_, id) in groups.all_holders() {
+            let retried = self.delays.get(id).is_some_and(|delayed| delayed.deliveries > 0);
+            if !retried && !matches!(self.peek_id(id), Some((PeekState::Claimed, _))) {
                 return Err("I7: a group is held by nobody".into());
             }
         }

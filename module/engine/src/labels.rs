@@ -3,9 +3,9 @@
 
 use crate::groups::Groups;
 use crate::messages::Place;
+use crate::table::Table;
 use crate::texts::{TextId, Texts};
 use crate::{Id, Span, Time};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// As a push gives it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,16 +38,20 @@ pub(crate) struct Labelled {
 /// The labels of all messages that have one. A label lives exactly as long as its message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Labels {
-    by_id: BTreeMap<Id, Labelled>,
-    unique: BTreeMap<TextId, Id>,
+    by_id: Table<Id, Labelled>,
+    unique: Table<TextId, Id>,
     /// The labelled messages that are ready or delayed and have a last moment, by it.
-    expiries: BTreeSet<(Time, Id)>,
+    expiries: Table<(Time, Id)>,
     pub groups: Groups,
 }
 
 impl Labels {
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    pub fn len(&self) -> u64 {
+        self.by_id.len() as u64
     }
 
     pub fn get(&self, id: Id) -> Option<&Labelled> {
@@ -102,7 +106,7 @@ impl Labels {
     /// The message is ready or delayed: its last moment counts.
     pub fn start_expiry(&mut self, id: Id) {
         if let Some(at) = self.by_id.get(&id).and_then(|labelled| labelled.expires_at) {
-            self.expiries.insert((at, id));
+            self.expiries.add((at, id));
         }
     }
 
@@ -115,12 +119,12 @@ impl Labels {
 
     /// Whose last moment comes first.
     pub fn first_expiry(&self) -> Option<(Time, Id)> {
-        self.expiries.first().copied()
+        self.expiries.first().map(|(first, ())| *first)
     }
 
     /// How many last moments have passed at `now`.
     pub fn due(&self, now: Time) -> u64 {
-        self.expiries.range(..(now.after(Span(1)), Id(0))).count() as u64
+        self.expiries.keys().take_while(|(at, _)| *at <= now).count() as u64
     }
 
     /// Texts that the labels hold.
@@ -129,14 +133,9 @@ impl Labels {
         self.by_id.values().map(held).sum()
     }
 
-    /// Bytes on the heap but for the texts: entries of ordered tables, whose nodes are about three quarters full.
-    pub fn heap_bytes(&self) -> u64 {
-        let entries = |count: usize, bytes: usize| (count * bytes * 4 / 3) as u64;
-        entries(self.by_id.len(), size_of::<(Id, Labelled)>())
-            + entries(self.unique.len(), size_of::<(TextId, Id)>())
-            + entries(self.expiries.len(), size_of::<(Time, Id)>())
-            + entries(self.groups.held.len(), size_of::<(Id, crate::messages::Returned)>())
-            + self.groups.iter().map(|(_, group)| 80 + entries(group.ready.len(), 16).max(192)).sum::<u64>()
+    /// Bytes on the heap but for the texts.
+    pub fn heap_bytes(&self) -> usize {
+        self.by_id.heap_bytes() + self.unique.heap_bytes() + self.expiries.heap_bytes() + self.groups.heap_bytes()
     }
 
     /// The tables must agree.
@@ -144,7 +143,7 @@ impl Labels {
         let keys = self.by_id.values().filter(|labelled| labelled.unique.is_some()).count();
         let owned = |(key, id): (&TextId, &Id)| self.get(*id).is_some_and(|labelled| labelled.unique == Some(*key));
         let timed = |(at, id): &(Time, Id)| self.get(*id).is_some_and(|labelled| labelled.expires_at == Some(*at));
-        if keys != self.unique.len() || !self.unique.iter().all(owned) || !self.expiries.iter().all(timed) {
+        if keys != self.unique.len() || !self.unique.iter().all(owned) || !self.expiries.keys().all(timed) {
             return Err("labels: the tables differ".into());
         }
         Ok(())
@@ -152,6 +151,6 @@ impl Labels {
 
     /// Whether the last moment of this message counts at present.
     pub fn is_timed(&self, id: Id) -> bool {
-        self.get(id).and_then(|labelled| labelled.expires_at).is_some_and(|at| self.expiries.contains(&(at, id)))
+        self.get(id).and_then(|labelled| labelled.expires_at).is_some_and(|at| self.expiries.contains_key(&(at, id)))
     }
 }

@@ -203,10 +203,10 @@ impl Decoder {
     fn hold_group(&mut self, id: Id, place: Place) -> Result<(), Corrupt> {
         let queue = self.queue()?;
         let Some(group) = queue.label(place).and_then(|(_, labelled)| labelled.group) else { return Ok(()) };
-        if queue.labels.groups.get(group).is_some_and(|group| group.holder.is_some()) {
+        if queue.labels.groups.is_held(group) {
             return Err(Corrupt("two messages of a group at once"));
         }
-        queue.change_group(group, |group| group.holder = Some(id));
+        queue.change_group(group, |groups| groups.hold(group, id));
         Ok(())
     }
 
@@ -302,7 +302,7 @@ impl Decoder {
             advanced: reader.number()?,
         };
         let producers = &mut self.queue()?.producers;
-        let last = producers.iter().next_back().map(|(last, _)| last >= name);
+        let last = producers.last_name().map(|last| last >= name);
         if last == Some(true) || producers.len() >= PRODUCERS || producer.advanced > producers.advances {
             return Err(Corrupt("producers out of order"));
         }

@@ -2,9 +2,13 @@
 
 use crate::codec::Corrupt;
 use crate::segment::{NO_CLAIM, Segment};
+use crate::table::Table;
 use crate::{Id, Priority, Time};
 use slab::Slab;
 use std::collections::BTreeMap;
+
+/// Room for so many segments (about 8 KiB) is kept by an empty queue.
+const ROOM_KEPT: usize = 64;
 
 /// A line of segments with ascending ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +51,7 @@ pub(crate) struct Lane {
     fresh: BTreeMap<u64, u32>,
     /// Never-claimed ready messages.
     fresh_count: u64,
-    pub returned: BTreeMap<Id, Returned>,
+    pub returned: Table<Id, Returned>,
 }
 
 impl Lane {
@@ -90,7 +94,9 @@ impl Messages {
     }
 
     pub fn heap_bytes(&self) -> usize {
-        self.heap_bytes
+        let returned: usize = self.lanes.values().map(|lane| lane.returned.heap_bytes()).sum();
+        let spare = self.segments.capacity() - self.segments.len();
+        self.heap_bytes + spare * size_of::<Segment>() + returned + self.lanes.len() * size_of::<Lane>()
     }
 
     pub fn segment_count(&self) -> usize {
@@ -186,7 +192,7 @@ impl Messages {
             let segment = &self.segments[*index as usize];
             (segment.next_fresh(), Place { segment: *index, slot: segment.fresh as u16 })
         });
-        let returned = lane.returned.first_key_value().map(|(id, returned)| (*id, returned.place));
+        let returned = lane.returned.first().map(|(id, returned)| (*id, returned.place));
         fresh.into_iter().chain(returned).min_by_key(|(id, _)| *id)
     }
 
@@ -195,7 +201,7 @@ impl Messages {
     pub fn take_ready(&mut self, limit: usize) -> Option<Taken> {
         let (_, lane) = self.lanes.iter_mut().rev().find(|(_, lane)| lane.ready() > 0)?;
         let fresh = lane.fresh.first_key_value().map(|(_, index)| *index);
-        let returned = lane.returned.first_key_value().map(|(id, returned)| (*id, *returned));
+        let returned = lane.returned.first().map(|(id, returned)| (*id, *returned));
         let taken = match (fresh, returned) {
             (Some(index), returned)
                 if returned.is_none_or(|(id, _)| self.segments[index as usize].next_fresh() < id) =>
@@ -284,6 +290,20 @@ impl Messages {
         if !is_tail {
             self.drop_if_empty(place.segment);
         }
+        if self.live == 0 && self.segments.capacity() > ROOM_KEPT {
+            self.give_room_back();
+        }
+    }
+
+    /// The queue has run empty: nobody knows the places of the last segments of its lanes, which is all that there is.
+    fn give_room_back(&mut self) {
+        for segment in std::mem::take(&mut self.segments) {
+            let (key, first) = (segment.1.lane, segment.1.first);
+            let index = self.segments.insert(segment.1) as u32; // as many as there are lanes
+            if let Some(lane) = self.lanes.get_mut(&key.priority) {
+                lane.segments_mut(key.parked).insert(first, index);
+            }
+        }
     }
 
     pub fn set_claim(&mut self, place: Place, address: u32) {
@@ -298,7 +318,7 @@ impl Messages {
     pub fn oldest_ready(&self) -> Option<Time> {
         let of_lane = |lane: &Lane| {
             let fresh = lane.fresh.first_key_value().map(|(_, index)| self.segment(*index).created_at);
-            let returned = lane.returned.first_key_value().map(|(_, r)| self.segment(r.place.segment).created_at);
+            let returned = lane.returned.first().map(|(_, r)| self.segment(r.place.segment).created_at);
             fresh.into_iter().chain(returned).min()
         };
         self.lanes.values().filter_map(of_lane).min()

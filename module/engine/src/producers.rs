@@ -1,11 +1,15 @@
 //! The producers that number their messages.
 
 use crate::Id;
-use std::collections::BTreeMap;
+use crate::memory::allocated;
+use crate::table::Table;
 use std::sync::Arc;
 
 /// Producers remembered in one queue: bounds the memory that names sent by clients can take (about 1.5 MB of tables).
 pub(crate) const PRODUCERS: usize = 10_000;
+
+/// The two counts before the bytes of a shared text.
+const ARC: usize = 16;
 
 /// What is known of one producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +39,9 @@ pub(crate) enum Standing {
 /// The producers of one queue, the one that advanced longest ago being forgotten first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Producers {
-    by_name: BTreeMap<Arc<[u8]>, Producer>,
+    by_name: Table<Arc<[u8]>, Producer>,
     /// By `advanced`: those that may be forgotten.
-    unfenced: BTreeMap<u64, Arc<[u8]>>,
+    unfenced: Table<u64, Arc<[u8]>>,
     /// Advances so far.
     pub advances: u64,
     bytes: usize,
@@ -53,7 +57,7 @@ impl Producers {
     }
 
     /// By name.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &Producer)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Producer)> {
         self.by_name.iter().map(|(name, producer)| (&**name, producer))
     }
 
@@ -92,7 +96,7 @@ impl Producers {
             }
             None => {
                 self.forget_one();
-                self.bytes += name.len();
+                self.bytes += allocated(ARC + name.len());
                 name.into()
             }
         };
@@ -116,22 +120,27 @@ impl Producers {
             && let Some((_, name)) = self.unfenced.pop_first()
         {
             self.by_name.remove(&name);
-            self.bytes -= name.len();
+            self.bytes -= allocated(ARC + name.len());
         }
     }
 
-    /// Bytes on the heap: a name, its counts, and its entries in both tables.
+    /// The last name.
+    pub fn last_name(&self) -> Option<&[u8]> {
+        self.by_name.last().map(|(name, _)| &**name)
+    }
+
+    /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes + self.len() * (16 + 2 * size_of::<(Arc<[u8]>, Producer)>())
+        self.bytes + self.by_name.heap_bytes() + self.unfenced.heap_bytes()
     }
 
     /// The two tables must agree.
     pub fn check(&self) -> Result<(), String> {
-        let unfenced = self.by_name.iter().filter(|(_, producer)| !producer.fenced);
-        let agree = unfenced.clone().all(|(name, producer)| self.unfenced.get(&producer.advanced) == Some(name));
+        let unfenced = || self.by_name.iter().filter(|(_, producer)| !producer.fenced);
+        let agree = unfenced().all(|(name, producer)| self.unfenced.get(&producer.advanced) == Some(name));
         let bounded =
             self.len() <= PRODUCERS && self.by_name.values().all(|producer| producer.advanced <= self.advances);
-        if agree && bounded && unfenced.count() == self.unfenced.len() {
+        if agree && bounded && unfenced().count() == self.unfenced.len() {
             Ok(())
         } else {
             Err("producers: tables differ".into())

@@ -3,7 +3,7 @@
 use crate::claims::Claim;
 use crate::delays::Delayed;
 use crate::errors::Errored;
-use crate::groups::{Group, Turn};
+use crate::groups::{Groups, Turn};
 use crate::labels::{Label, Labelled};
 use crate::messages::{LaneKey, Place, Returned, Taken};
 use crate::queue::{DUE_PER_STEP, Queue, TTL_REASON};
@@ -65,10 +65,7 @@ impl Queue {
         let Some(group) = labelled.group else { return self.messages.put_back(place, deliveries) };
         let turn = self.turn(place);
         self.labels.groups.held.insert(id, Returned { place, deliveries });
-        self.change_group(group, |group| {
-            group.let_go(id);
-            group.ready.insert(turn);
-        });
+        self.change_group(group, |groups| groups.join(group, turn));
     }
 
     /// READY → about to be claimed: the highest priority first, then the smallest id. `None`: there is none, its payload is
@@ -80,10 +77,10 @@ impl Queue {
             let turn = self.turn(taken.place);
             let expired = labelled.expires_at.is_some_and(|at| at <= self.now);
             if let Some(group) = labelled.group {
-                self.change_group(group, |group| {
-                    group.ready.remove(&turn);
+                self.change_group(group, |groups| {
+                    groups.leave(group, turn);
                     if !expired {
-                        group.holder = Some(id);
+                        groups.hold(group, id);
                     }
                 });
             }
@@ -108,17 +105,17 @@ impl Queue {
         let deliveries = held.or_else(|| self.messages.withdraw(place))?;
         if let Some(group) = group {
             let turn = self.turn(place);
-            self.change_group(group, |group| {
-                group.ready.remove(&turn);
-            });
+            self.change_group(group, |groups| groups.leave(group, turn));
         }
         self.labels.stop_expiry(id);
         Some(deliveries)
     }
 
     /// Changes a group. Its head stands among the messages that can be claimed, the others do not.
-    pub(crate) fn change_group(&mut self, group: TextId, change: impl FnOnce(&mut Group)) {
-        let (before, after) = self.labels.groups.change(group, change);
+    pub(crate) fn change_group(&mut self, group: TextId, change: impl FnOnce(&mut Groups)) {
+        let before = self.labels.groups.head(group);
+        change(&mut self.labels.groups);
+        let after = self.labels.groups.head(group);
         if before == after {
             return;
         }
@@ -137,7 +134,7 @@ impl Queue {
     /// A message that was claimed, or waited for a retry, keeps the others of its group back no longer.
     fn leave_group(&mut self, id: Id, labelled: &Labelled) {
         if let Some(group) = labelled.group.filter(|group| self.labels.groups.is_held_by(*group, id)) {
-            self.change_group(group, |group| group.let_go(id));
+            self.change_group(group, |groups| groups.let_go(group, id));
         }
     }
 

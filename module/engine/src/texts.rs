@@ -1,18 +1,22 @@
 //! Names and reasons, each kept once however many claims or errors carry it.
 
+use crate::memory::allocated;
+use crate::table::Table;
 use slab::Slab;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Names one text for as long as somebody holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TextId(u32);
 
+/// The two counts before the bytes of a shared text.
+const ARC: usize = 16;
+
 /// Counted texts. Ids are not part of the state: whatever is ordered by a text is ordered by its bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Texts {
     texts: Slab<(Arc<[u8]>, u32)>,
-    by_bytes: BTreeMap<Arc<[u8]>, TextId>,
+    by_bytes: Table<Arc<[u8]>, TextId>,
     bytes: usize,
 }
 
@@ -40,7 +44,7 @@ impl Texts {
         let index = self.texts.insert((Arc::clone(&shared), 1));
         let id = TextId(u32::try_from(index).expect("fewer than 2^32 texts fit in memory"));
         self.by_bytes.insert(shared, id);
-        self.bytes += text.len();
+        self.bytes += allocated(ARC + text.len());
         id
     }
 
@@ -51,13 +55,13 @@ impl Texts {
         if entry.1 == 0 {
             let (text, _) = self.texts.remove(id.0 as usize);
             self.by_bytes.remove(&text);
-            self.bytes -= text.len();
+            self.bytes -= allocated(ARC + text.len());
         }
     }
 
-    /// Bytes on the heap: each text with its counts, and an entry in both tables.
+    /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes + self.texts.len() * (16 + 2 * size_of::<(Arc<[u8]>, u64)>())
+        self.bytes + self.by_bytes.heap_bytes() + allocated(self.texts.capacity() * size_of::<(Arc<[u8]>, u32)>())
     }
 
     /// How many holders there are in all.

@@ -166,7 +166,7 @@ impl Queue {
     pub fn peek(&self, state: PeekState, after: Option<Id>, count: usize) -> Vec<Peeked<'_>> {
         match state {
             PeekState::Ready => {
-                let held = self.labels.groups.held.range(after.map_or(Id(0), |after| Id(after.0.saturating_add(1)))..);
+                let held = self.labels.groups.held.after(after.as_ref());
                 let held = held.take(count).map(|(_, returned)| self.peeked(returned.place, returned.deliveries));
                 let lanes = self.messages.lanes.values();
                 smallest(lanes.flat_map(|lane| self.ready_of(lane, after, count)).chain(held), count)
@@ -209,7 +209,7 @@ impl Queue {
         let fresh = self.messages.fresh_segments(lane, after).flat_map(|(index, segment)| {
             self.messages.fresh_in(segment, after).map(move |slot| Place { segment: index, slot: slot as u16 })
         });
-        let returned = lane.returned.range(Id(after.0.saturating_add(1))..).take(count);
+        let returned = lane.returned.after(Some(&after)).take(count);
         let returned = returned.map(|(_, returned)| self.peeked(returned.place, returned.deliveries));
         fresh.take(count).map(|place| self.peeked(place, 0)).chain(returned).collect()
     }
@@ -273,28 +273,25 @@ impl Queue {
         }
     }
 
-    /// What the queue takes in memory: segments and claims are measured, the entries of ordered tables counted with the
-    /// share of a node that an entry has (about 4/3 of its size when nodes are three quarters full).
+    /// What the queue takes in memory, kept as it changes.
     pub fn memory_bytes(&self) -> u64 {
-        let entries = |count: u64, bytes: usize| count * (bytes as u64) * 4 / 3;
-        let returned: u64 = self.messages.lanes.values().map(|lane| lane.returned.len() as u64).sum();
-        let tables = entries(returned, size_of::<(Id, Returned)>())
-            + entries(self.delays.len(), size_of::<(Id, Delayed)>() + size_of::<(Time, Id)>())
-            + entries(self.errors.len(), size_of::<(Id, Errored)>() + size_of::<(Time, Id)>());
         let parts = self.messages.heap_bytes()
             + self.claims.heap_bytes()
+            + self.delays.heap_bytes()
+            + self.errors.heap_bytes()
+            + self.labels.heap_bytes()
             + self.texts.heap_bytes()
             + self.producers.heap_bytes()
             + self.owners.len() * size_of::<crate::owners::Owner>() * 2;
-        size_of::<Queue>() as u64 + parts as u64 + tables + self.labels.heap_bytes()
+        (size_of::<Queue>() + parts) as u64
     }
 
     /// About how many allocations a queue consists of: what freeing it costs.
     pub fn free_effort(&self) -> usize {
-        let tables = self.delays.len() + self.errors.len() + self.producers.len() as u64;
+        let tables = self.delays.len() + self.errors.len() + self.producers.len() as u64 + self.labels.len();
         self.messages.segment_count() * 4
             + self.claims.block_count()
-            + usize::try_from(tables / 6).unwrap_or(usize::MAX)
+            + usize::try_from(tables / 32).unwrap_or(usize::MAX)
     }
 }
 

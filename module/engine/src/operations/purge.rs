@@ -30,7 +30,7 @@ impl Purge {
         match self.state {
             Purged::Ready => {
                 let place = queue.messages.first_ready().map(|(_, place)| place);
-                let held = || queue.labels.groups.held.first_key_value().map(|(_, returned)| returned.place);
+                let held = || queue.labels.groups.held.first().map(|(_, returned)| returned.place);
                 let Some(place) = place.or_else(held) else { return false };
                 queue.take_out(place);
                 queue.forget(place);

@@ -1,0 +1,73 @@
+//! What MEMORY USAGE says of a queue is what the server's memory has grown by.
+
+use mq_tests::{Conn, Server, skip};
+
+/// 8 bytes a message.
+const PAYLOAD: &str = "payload8";
+
+fn words(head: &[&str], count: usize) -> Vec<String> {
+    head.iter().map(ToString::to_string).chain((0..count).map(|_| PAYLOAD.to_owned())).collect()
+}
+
+fn push(c: &mut Conn, head: &[&str], count: usize) {
+    for first in (0..count).step_by(500) {
+        c.int(words(head, 500.min(count - first)));
+    }
+}
+
+fn claim(c: &mut Conn, count: usize) -> Vec<i64> {
+    let claims = |_| c.claims("MQ.CLAIM q worker COUNT 500 LEASE 100000000");
+    (0..count.div_ceil(500)).flat_map(claims).map(|claim| claim.receipt).collect()
+}
+
+/// One command for each receipt.
+fn settle(c: &mut Conn, count: usize, command: impl Fn(i64) -> String) {
+    push(c, &["MQ.PUSH", "q", "MSG"], count);
+    for receipts in claim(c, count).chunks(500) {
+        let commands: Vec<String> = receipts.iter().map(|receipt| command(*receipt)).collect();
+        c.pipeline(&commands).expect("a whole connection");
+    }
+}
+
+/// Brings so many messages into one state.
+type Fill = fn(&mut Conn, usize);
+
+const STATES: [(&str, Fill); 8] = [
+    ("ready", |c, n| push(c, &["MQ.PUSH", "q", "MSG"], n)),
+    ("delayed", |c, n| push(c, &["MQ.PUSH", "q", "DELAY", "100000000", "MSG"], n)),
+    ("claimed", |c, n| {
+        push(c, &["MQ.PUSH", "q", "MSG"], n);
+        claim(c, n);
+    }),
+    ("errored", |c, n| settle(c, n, |receipt| format!("MQ.FAIL q {receipt} REASON some-reason"))),
+    ("retried", |c, n| settle(c, n, |receipt| format!("MQ.FAIL q {receipt} RETRY 100000000"))),
+    ("returned", |c, n| settle(c, n, |receipt| format!("MQ.RELEASE q {receipt}"))),
+    ("grouped", |c, n| push(c, &["MQ.PUSH", "q", "GROUP", "g", "MSG"], n)),
+    ("with a time to live", |c, n| push(c, &["MQ.PUSH", "q", "TTL", "100000000", "MSG"], n)),
+];
+
+#[test]
+fn memory_usage_is_what_the_servers_memory_has_grown_by() {
+    // The size classes are those of jemalloc, which Redis comes with.
+    let server = Server::start();
+    let mut c = server.connect();
+    if !c.server_info("memory", "mem_allocator").starts_with("jemalloc") {
+        skip!("no jemalloc, whose size classes are counted with");
+    }
+    for (state, fill) in STATES {
+        for count in [1_000, 30_000] {
+            // Once for the buffers of the connection.
+            fill(&mut c, count);
+            c.int("DEL q");
+            let before = c.server_count("memory", "used_memory");
+            fill(&mut c, count);
+            let grown = c.server_count("memory", "used_memory") - before;
+            let said = c.int("MEMORY USAGE q SAMPLES 0");
+            let off = (said - grown).abs() as f64 / grown as f64;
+            // A server's own accounts move by a few kilobytes.
+            assert!(off < 0.05 || (said - grown).abs() < 4096, "{count} {state}: {said} bytes said, {grown} grown");
+            assert!((c.fields("MQ.INFO q").int("memory-bytes") - said).abs() < 1000, "INFO says the same");
+            c.int("DEL q");
+        }
+    }
+}
