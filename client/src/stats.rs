@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::queue::{Info, Queue};
+use crate::queue::{Figure, Info, Queue};
 use crate::shutdown::Shutdown;
 
 /// Between two looks with `--watch`.
@@ -68,8 +68,11 @@ fn show(text: &str) -> io::Result<()> {
 
 fn render(name: &str, info: &Info) -> String {
     let mut text = format!("queue {name}\n");
-    let mut group = |title: &str, figures: &mut dyn Iterator<Item = (&str, &str)>| {
-        let mut lines = figures.map(|(name, value)| format!("    {name:<24} {value}\n")).peekable();
+    let mut group = |title: &str, figures: &mut dyn Iterator<Item = (&str, &Figure)>| {
+        let mut lines = figures
+            .filter(|(_, figure)| **figure != Figure::Nothing)
+            .map(|(name, value)| format!("    {name:<24} {value}\n"))
+            .peekable();
         if lines.peek().is_some() {
             // Writing to a String cannot fail.
             let _infallible = writeln!(text, "  {title}");
@@ -77,7 +80,7 @@ fn render(name: &str, info: &Info) -> String {
         }
     };
     for (title, names) in GROUPS {
-        group(title, &mut names.iter().filter_map(|name| Some((*name, info.text(name)?))));
+        group(title, &mut names.iter().filter_map(|name| Some((*name, info.get(name)?))));
     }
     let grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
     group("besides", &mut info.iter().filter(|(name, _)| !grouped(name)));
@@ -86,16 +89,12 @@ fn render(name: &str, info: &Info) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     #[test]
     fn figures_stand_in_groups_and_unknown_ones_are_shown_too() {
-        let figures = [("ready", "5"), ("acked", "7"), ("memory-bytes", "900")];
-        let info = Info::from(
-            figures.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect::<BTreeMap<_, _>>(),
-        );
+        let figures = [("ready", 5), ("acked", 7), ("memory-bytes", 900)];
+        let info = figures.map(|(name, number)| (name.to_owned(), Figure::Number(number))).into_iter().collect();
         let text = render("q", &info);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         let expected: [&[&str]; 7] = [
