@@ -20,6 +20,7 @@ pub mod handler;
 pub mod leadership;
 pub mod ledger;
 pub mod options;
+pub mod output;
 pub mod peer;
 pub mod queue;
 pub mod shutdown;

@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
 use client::connection::{Connection, Endpoint};
 use client::get_errors::End;
 use client::options::{Command, Common, Demo, Options};
+use client::output::MessageFormat;
 use client::queue::Queue;
 use client::shutdown::Shutdown;
 use client::{Error, demo, get_errors, stats};
@@ -20,14 +20,8 @@ const INTERRUPTED: u8 = 130;
 // between threads.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let options = Options::parse();
-    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .init();
+    let options = Options::read();
+    start_logging();
     match run(&options).await {
         Ok(code) => code,
         Err(error) => {
@@ -35,6 +29,16 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn start_logging() {
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
 }
 
 async fn run(options: &Options) -> Result<ExitCode, Error> {
@@ -47,7 +51,7 @@ async fn run(options: &Options) -> Result<ExitCode, Error> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::GetErrors) => {
-            match get_errors::print_errors(&queue(common).await?, common.lease, common.format).await? {
+            match get_errors::print_errors(&queue(common).await?, common.lease, format_of_messages(common)?).await? {
                 End::Drained(_) | End::Unread => Ok(ExitCode::SUCCESS),
             }
         }
@@ -58,14 +62,26 @@ async fn run(options: &Options) -> Result<ExitCode, Error> {
 
 async fn run_stats(common: &Common) -> Result<ExitCode, Error> {
     let queue = queue(common).await?;
-    let shown =
-        if common.watch { stats::watch(&queue, &shutdown()?).await? } else { stats::print_once(&queue).await? };
+    read_or_left(if common.watch {
+        stats::print_again_and_again(&queue, common.format, &shutdown()?).await?
+    } else {
+        stats::print_once(&queue, common.format).await?
+    })
+}
+
+/// The end of a command that has only shown something: that nobody reads on is no failure.
+fn read_or_left(shown: io::Result<()>) -> Result<ExitCode, Error> {
     match shown {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::Lost(format!("standard output: {error}")))
         }
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+fn format_of_messages(common: &Common) -> Result<MessageFormat, Error> {
+    // The command line has refused it before.
+    common.format.of_messages().ok_or_else(|| Error::Address("messages have no such format".to_owned()))
 }
 
 async fn run_demo(common: &Common, options: &Demo) -> Result<ExitCode, Error> {

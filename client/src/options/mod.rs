@@ -6,16 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use self::spans::Bounds;
 use self::spans::{duration, lease};
 use crate::connection::Endpoint;
 use crate::error::Result;
 use crate::generator::Generator;
-use crate::get_errors::Format;
 use crate::handler::{Assignment, Retries};
 use crate::ledger::Ledger;
+use crate::output::Format;
 use crate::peer::{Peer, Role};
 
 /// The producer under whose name all generators of a queue number their messages.
@@ -102,7 +103,7 @@ pub struct Common {
     /// For proofs: note every completion under KEY, KEY:failed and KEY:terms, in the same atomic step
     #[arg(long, global = true, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub ledger: Option<String>,
-    /// How getErrors prints
+    /// How getErrors and stats print
     #[arg(long, global = true, value_enum, default_value_t)]
     pub format: Format,
     /// Let stats go on, once a second
@@ -139,6 +140,31 @@ pub struct Demo {
     pub verify_only: Option<PathBuf>,
 }
 
+impl Options {
+    /// Reads the command line of this process; ends the process, saying why, if it makes no sense.
+    pub fn read() -> Self {
+        let options = Self::parse();
+        match options.contradiction() {
+            Some(contradiction) => Self::command().error(ErrorKind::ArgumentConflict, contradiction).exit(),
+            None => options,
+        }
+    }
+
+    /// What of these options does not go together, where their definition cannot say it: they stand before the
+    /// subcommand as well as after it, and mean something for several.
+    fn contradiction(&self) -> Option<&'static str> {
+        match (&self.command, self.common.format, self.common.watch) {
+            (Some(Command::GetErrors), format, _) if format.of_messages().is_none() => {
+                Some("--format prometheus is for stats; errors are printed as text or json")
+            }
+            (Some(Command::Stats), Format::Prometheus, true) => {
+                Some("--format prometheus is one look at the queue; --watch goes with text and json")
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Common {
     /// The peer that these options describe, with the event handler of the assignment.
     pub fn peer(&self) -> Result<Peer<Assignment>> {
@@ -173,8 +199,6 @@ fn name(text: &str) -> std::result::Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> std::result::Result<Options, clap::Error> {
@@ -196,6 +220,23 @@ mod tests {
             let options = parse(line).unwrap();
             assert!(matches!(options.command, Some(Command::GetErrors)), "{line}");
             assert_eq!((options.common.queue.as_str(), options.common.format), ("q", Format::Json), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_subcommand_that_prints_knows_its_formats() {
+        for line in ["client --format json stats", "client stats --format json", "client stats --watch --format json"] {
+            let options = parse(line).unwrap();
+            assert!(matches!(options.command, Some(Command::Stats)), "{line}");
+            assert_eq!((options.common.format, options.contradiction()), (Format::Json, None), "{line}");
+        }
+        assert_eq!(parse("client --format prometheus stats").unwrap().contradiction(), None);
+        for (line, hint) in [
+            ("client getErrors --format prometheus", "text or json"),
+            ("client stats --watch --format prometheus", "text and json"),
+        ] {
+            let contradiction = parse(line).unwrap().contradiction().unwrap();
+            assert!(contradiction.contains(hint), "{line}: {contradiction}");
         }
     }
 
