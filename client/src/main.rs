@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use client::connection::{Connection, Endpoint};
 use client::get_errors::End;
-use client::options::{Command, Common, Demo, Options};
+use client::options::{Command, Common, Demo, Errors, ErrorsAction, Options};
 use client::output::MessageFormat;
 use client::queue::Queue;
 use client::shutdown::Shutdown;
-use client::{Error, demo, get_errors, stats};
+use client::{Error, demo, get_errors, list_errors, stats};
 use tracing_subscriber::EnvFilter;
 
 /// The demo was interrupted: as a shell would report it.
@@ -55,9 +55,18 @@ async fn run(options: &Options) -> Result<ExitCode, Error> {
                 End::Drained(_) | End::Unread => Ok(ExitCode::SUCCESS),
             }
         }
+        Some(Command::Errors(errors)) => run_errors(common, errors).await,
         Some(Command::Stats) => run_stats(common).await,
         Some(Command::Demo(demo)) => run_demo(common, demo).await,
     }
+}
+
+async fn run_errors(common: &Common, errors: &Errors) -> Result<ExitCode, Error> {
+    let (queue, format) = (queue(common).await?, format_of_messages(common)?);
+    read_or_left(match &errors.action {
+        None => list_errors::print_errors(&queue, errors.count, format).await?,
+        Some(ErrorsAction::Redrive(which)) => list_errors::redrive(&queue, &which.into(), format).await?,
+    })
 }
 
 async fn run_stats(common: &Common) -> Result<ExitCode, Error> {

@@ -107,7 +107,9 @@ fn watched_without_a_terminal_it_goes_on_printing() {
 
 #[test]
 fn a_format_that_makes_no_sense_is_refused_with_a_hint() {
-    for arguments in ["getErrors --format prometheus", "stats --watch --format prometheus"] {
+    for arguments in
+        ["getErrors --format prometheus", "--format prometheus errors", "stats --watch --format prometheus"]
+    {
         let finished = Peer::spawn_bare(arguments).finish();
         assert_eq!(finished.status.code(), Some(2), "{arguments}: {finished:?}");
         assert!(

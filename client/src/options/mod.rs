@@ -18,6 +18,7 @@ use crate::handler::{Assignment, Retries};
 use crate::ledger::Ledger;
 use crate::output::Format;
 use crate::peer::{Peer, Role};
+use crate::queue::{Id, Redrive};
 
 /// The producer under whose name all generators of a queue number their messages.
 pub const PRODUCER: &str = "generator";
@@ -48,6 +49,8 @@ pub enum Command {
     /// Takes all failed messages out of Redis, prints them, and ends
     #[command(name = "getErrors", alias = "get-errors")]
     GetErrors,
+    /// Lists the failed messages and leaves them where they are; `errors redrive` makes them ready again
+    Errors(Errors),
     /// Shows the queue at a glance
     Stats,
     /// Proves it: own server, many peers, a million messages, kills, and a verdict
@@ -103,12 +106,55 @@ pub struct Common {
     /// For proofs: note every completion under KEY, KEY:failed and KEY:terms, in the same atomic step
     #[arg(long, global = true, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub ledger: Option<String>,
-    /// How getErrors and stats print
+    /// How getErrors, errors and stats print
     #[arg(long, global = true, value_enum, default_value_t)]
     pub format: Format,
     /// Let stats go on, once a second
     #[arg(long, global = true)]
     pub watch: bool,
+}
+
+/// Options of `errors`.
+#[derive(Clone, Debug, Args)]
+pub struct Errors {
+    /// List no more than N, those with the smallest ids
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// What to do instead of listing.
+    #[command(subcommand)]
+    pub action: Option<ErrorsAction>,
+}
+
+/// What can be done with errors besides listing them.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ErrorsAction {
+    /// Makes failed messages ready again, as if they had never been delivered
+    Redrive(Which),
+}
+
+/// Which failed messages are made ready again.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// All of them
+    #[arg(long)]
+    pub all: bool,
+    /// These, as `client errors` lists them
+    #[arg(value_name = "ID")]
+    pub ids: Vec<u64>,
+}
+
+impl From<&Which> for Redrive {
+    /// Ids that were named twice count once.
+    fn from(which: &Which) -> Self {
+        if which.all {
+            return Self::All;
+        }
+        let mut ids: Vec<Id> = which.ids.iter().copied().map(Id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Self::Ids(ids)
+    }
 }
 
 /// Options of the demo.
@@ -154,8 +200,12 @@ impl Options {
     /// subcommand as well as after it, and mean something for several.
     fn contradiction(&self) -> Option<&'static str> {
         match (&self.command, self.common.format, self.common.watch) {
-            (Some(Command::GetErrors), format, _) if format.of_messages().is_none() => {
+            (Some(Command::GetErrors | Command::Errors(_)), format, _) if format.of_messages().is_none() => {
                 Some("--format prometheus is for stats; errors are printed as text or json")
+            }
+            // Left to clap, this would also refuse the options of everybody between the two words.
+            (Some(Command::Errors(Errors { count: Some(_), action: Some(_) })), _, _) => {
+                Some("--count is for the list of errors; errors redrive takes --all or ids")
             }
             (Some(Command::Stats), Format::Prometheus, true) => {
                 Some("--format prometheus is one look at the queue; --watch goes with text and json")
@@ -233,10 +283,40 @@ mod tests {
         assert_eq!(parse("client --format prometheus stats").unwrap().contradiction(), None);
         for (line, hint) in [
             ("client getErrors --format prometheus", "text or json"),
+            ("client --format prometheus errors", "text or json"),
             ("client stats --watch --format prometheus", "text and json"),
+            ("client errors --count 5 redrive --all", "--all or ids"),
         ] {
             let contradiction = parse(line).unwrap().contradiction().unwrap();
             assert!(contradiction.contains(hint), "{line}: {contradiction}");
+        }
+    }
+
+    #[test]
+    fn errors_are_listed_or_made_ready_again() {
+        let errors = |line: &str| match parse(line).unwrap() {
+            Options { command: Some(Command::Errors(errors)), common } => (errors, common),
+            other => panic!("{other:?}"),
+        };
+        let (listing, common) = errors("client errors --queue q --count 5");
+        assert_eq!((listing.count, common.queue.as_str()), (Some(5), "q"));
+        assert!(listing.action.is_none());
+        for (line, expected) in [
+            ("client errors redrive --all --queue q", Redrive::All),
+            ("client errors --queue q redrive 7 3 7", Redrive::Ids(vec![Id(3), Id(7)])),
+            ("client --queue q errors redrive 9", Redrive::Ids(vec![Id(9)])),
+        ] {
+            let (errors, common) = errors(line);
+            let Some(ErrorsAction::Redrive(which)) = &errors.action else { panic!("{line}") };
+            assert_eq!((Redrive::from(which), common.queue.as_str()), (expected, "q"), "{line}");
+        }
+        for line in [
+            "client errors redrive",
+            "client errors redrive --all 7",
+            "client errors redrive seven",
+            "client errors --count 0",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
         }
     }
 
