@@ -10,6 +10,16 @@ const CONTROL: char = '·';
 /// Stands for what there was no room for.
 const ELLIPSIS: char = '…';
 
+/// A number with its thousands apart.
+pub(crate) fn count(number: u64) -> String {
+    indicatif::HumanCount(number).to_string()
+}
+
+/// Bytes in a binary unit.
+pub(crate) fn bytes(number: u64) -> String {
+    indicatif::HumanBytes(number).to_string()
+}
+
 /// A span in its two largest units, at most seven columns: `850ms`, `7.3s`, `42s`, `12m 5s`, `3h 12m`, `4d 3h`.
 pub(crate) fn span(span: Duration) -> String {
     const MINUTE: u64 = 60;
@@ -63,6 +73,12 @@ pub(crate) fn left(text: &str, columns: usize) -> String {
     short + &" ".repeat(blanks)
 }
 
+/// The same with the blanks in front.
+pub(crate) fn right(text: &str, columns: usize) -> String {
+    let short = shortened(text, columns);
+    " ".repeat(columns.saturating_sub(short.width())) + &short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +119,6 @@ mod tests {
             let filled = left(text, columns);
             assert_eq!((filled.as_str(), width(&filled)), (expected, columns), "{text}");
         }
+        assert_eq!(right("12", 4), "  12");
     }
 }

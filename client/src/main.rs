@@ -7,7 +7,7 @@ use std::sync::Arc;
 use client::connection::{Connection, Endpoint};
 use client::get_errors::End;
 use client::options::{Command, Common, Demo, Errors, ErrorsAction, Options};
-use client::output::MessageFormat;
+use client::output::{Format, MessageFormat};
 use client::queue::Queue;
 use client::shutdown::Shutdown;
 use client::{Error, demo, get_errors, list_errors, stats};
@@ -21,7 +21,7 @@ const INTERRUPTED: u8 = 130;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let options = Options::read();
-    start_logging();
+    start_logging(&options);
     match run(&options).await {
         Ok(code) => code,
         Err(error) => {
@@ -31,7 +31,11 @@ async fn main() -> ExitCode {
     }
 }
 
-fn start_logging() {
+/// Logs go to stderr; where that is the terminal that a view is drawn on, they would spoil it and go nowhere.
+fn start_logging(options: &Options) {
+    if shows_view(options) && io::stderr().is_terminal() {
+        return;
+    }
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -39,6 +43,15 @@ fn start_logging() {
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         .init();
+}
+
+/// Whether the whole terminal will be the view of `stats --watch`.
+fn shows_view(options: &Options) -> bool {
+    let common = &options.common;
+    matches!(options.command, Some(Command::Stats))
+        && common.watch
+        && common.format == Format::Text
+        && io::stdout().is_terminal()
 }
 
 async fn run(options: &Options) -> Result<ExitCode, Error> {
@@ -56,7 +69,7 @@ async fn run(options: &Options) -> Result<ExitCode, Error> {
             }
         }
         Some(Command::Errors(errors)) => run_errors(common, errors).await,
-        Some(Command::Stats) => run_stats(common).await,
+        Some(Command::Stats) => run_stats(options).await,
         Some(Command::Demo(demo)) => run_demo(common, demo).await,
     }
 }
@@ -69,9 +82,13 @@ async fn run_errors(common: &Common, errors: &Errors) -> Result<ExitCode, Error>
     })
 }
 
-async fn run_stats(common: &Common) -> Result<ExitCode, Error> {
-    let queue = queue(common).await?;
-    read_or_left(if common.watch {
+async fn run_stats(options: &Options) -> Result<ExitCode, Error> {
+    let common = &options.common;
+    let endpoint = endpoint(common)?;
+    let queue = Queue::new(Connection::open(&endpoint).await?, &common.queue);
+    read_or_left(if shows_view(options) {
+        stats::view(queue, &endpoint, &shutdown()?).await?
+    } else if common.watch {
         stats::print_again_and_again(&queue, common.format, &shutdown()?).await?
     } else {
         stats::print_once(&queue, common.format).await?
@@ -113,8 +130,11 @@ async fn run_demo(common: &Common, options: &Demo) -> Result<ExitCode, Error> {
 
 /// The queue for a command that does its work and ends: one attempt to connect, no patience.
 async fn queue(common: &Common) -> Result<Queue, Error> {
-    let endpoint = Arc::new(Endpoint::new(&common.redis, &common.queue)?);
-    Ok(Queue::new(Connection::open(&endpoint).await?, &common.queue))
+    Ok(Queue::new(Connection::open(&endpoint(common)?).await?, &common.queue))
+}
+
+fn endpoint(common: &Common) -> Result<Arc<Endpoint>, Error> {
+    Ok(Arc::new(Endpoint::new(&common.redis, &common.queue)?))
 }
 
 fn shutdown() -> Result<Shutdown, Error> {

@@ -1,12 +1,23 @@
-//! `client stats`: the queue at a glance, for people, programs, and Prometheus.
+//! `client stats`: the queue at a glance, once, every second, or as a view of the whole terminal.
+//!
+//! ```text
+//!   text, json, prometheus ◄── Info ──────────────────────────────┐
+//!   view ◄── Watched ◄── Snapshot (Info, consumers, errors) ◄── Looker ◄── MQ.INFO, MQ.PEEK
+//!    └── pure: a snapshot, the totals of the last minute, and the time become lines
+//! ```
 
 mod figures;
 mod prometheus;
+mod screen;
+mod snapshot;
 mod text;
+mod view;
+mod watch;
 
 use std::io;
 use std::time::Duration;
 
+pub use self::watch::view;
 use crate::error::Result;
 use crate::output::{Format, show};
 use crate::queue::{Info, Queue};
