@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::error::Result;
+use crate::output::{MessageFormat, payload_field};
 use crate::queue::{Bond, Drain, ErroredMessage, Queue, Receipt};
 
 /// Messages per round: claimed, printed, flushed and acknowledged together.
@@ -19,16 +20,6 @@ const CHUNK: usize = 1_000;
 /// How long a reader is waited for at the end of a round.
 #[cfg(target_os = "linux")]
 const READING: Duration = Duration::from_secs(1);
-
-/// How a message is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// The payload as it is, and a newline.
-    #[default]
-    Text,
-    /// One JSON object per line, with all fields; a payload that is not UTF-8 as `payload_hex`.
-    Json,
-}
 
 /// How it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +30,9 @@ pub enum End {
     Unread,
 }
 
-/// Drains the error store of `queue` to standard output, claiming each round for `lease` and for as long as the
+/// Drains the error store of `queue` to standard output, as text each payload as it is and a newline, claiming each round for `lease` and for as long as the
 /// connection lasts; a slow reader keeps its claims.
-pub async fn print_errors(queue: &Queue, lease: Duration, format: Format) -> Result<End> {
+pub async fn print_errors(queue: &Queue, lease: Duration, format: MessageFormat) -> Result<End> {
     let mut drained = 0;
     let drain = Drain { count: Some(CHUNK), lease: Some((lease, Bond::Session)) };
     loop {
@@ -125,12 +116,12 @@ fn until_read<T>(_out: T) -> io::Result<()> {
     Ok(())
 }
 
-fn render(messages: &[ErroredMessage], format: Format) -> Vec<u8> {
+fn render(messages: &[ErroredMessage], format: MessageFormat) -> Vec<u8> {
     let mut text = Vec::new();
     for message in messages {
         match format {
-            Format::Text => text.extend_from_slice(&message.payload),
-            Format::Json => text.extend_from_slice(object(message).to_string().as_bytes()),
+            MessageFormat::Text => text.extend_from_slice(&message.payload),
+            MessageFormat::Json => text.extend_from_slice(object(message).to_string().as_bytes()),
         }
         text.push(b'\n');
     }
@@ -138,10 +129,7 @@ fn render(messages: &[ErroredMessage], format: Format) -> Vec<u8> {
 }
 
 fn object(message: &ErroredMessage) -> serde_json::Value {
-    let (name, payload) = match std::str::from_utf8(&message.payload) {
-        Ok(text) => ("payload", text.to_owned()),
-        Err(_) => ("payload_hex", message.payload.iter().map(|byte| format!("{byte:02x}")).collect()),
-    };
+    let (name, payload) = payload_field(&message.payload);
     json!({
         "id": message.id.0,
         name: payload,
@@ -172,12 +160,12 @@ mod tests {
 
     #[test]
     fn text_is_the_payload_and_a_newline() {
-        assert_eq!(render(&[errored(b"17"), errored(b"\xff")], Format::Text), b"17\n\xff\n");
+        assert_eq!(render(&[errored(b"17"), errored(b"\xff")], MessageFormat::Text), b"17\n\xff\n");
     }
 
     #[test]
     fn json_is_one_object_per_line_with_all_fields() {
-        let text = String::from_utf8(render(&[errored(b"17\n"), errored(b"\xff\x00")], Format::Json)).unwrap();
+        let text = String::from_utf8(render(&[errored(b"17\n"), errored(b"\xff\x00")], MessageFormat::Json)).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(
             lines[0],

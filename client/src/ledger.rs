@@ -1,7 +1,8 @@
 //! A ledger of completions that does not trust the queue's own books: for proofs, not for daily use.
 //!
 //! With `--ledger KEY` each completion is done by a script that, in one atomic step, calls MQ.ACK or MQ.FAIL and,
-//! only if that counted, increments the counter of this message's number. Three keys:
+//! only if that counted, increments the counter of this message's number. A failure that is to be retried completes
+//! nothing, and is not noted. Three keys:
 //!
 //! | key | content |
 //! |---|---|
@@ -17,13 +18,14 @@ use redis::Value;
 
 use crate::error::{Error, Result};
 use crate::leadership::Leader;
-use crate::queue::{Queue, Receipt};
+use crate::queue::{Failure, Queue, Receipt, millis};
 
 /// Numbers from here on have no byte: a Redis string ends at 512 MiB.
 const NUMBERS: u32 = 1 << 29;
 
 /// KEYS: queue, processed, failed. ARGV: how many receipts to acknowledge; for each receipt, number; then for each
-/// failure receipt, number, reason. Returns how many counted. The shebang makes Redis refuse the script as a whole
+/// failure receipt, number, the time to its retry in ms or an empty string, reason. Returns how many counted. The queue
+/// may refuse a retry (max-deliveries), so its answer, not the wish, decides whether a failure is noted. The shebang makes Redis refuse the script as a whole
 /// when it is out of memory, instead of between a completion and its entry.
 const SCRIPT: &str = r"#!lua
 local counted = 0
@@ -34,9 +36,17 @@ for i = 2, failures - 1, 2 do
     counted = counted + 1
   end
 end
-for i = failures, #ARGV, 3 do
-  if redis.call('MQ.FAIL', KEYS[1], ARGV[i], 'REASON', ARGV[i + 2]) == 1 then
+for i = failures, #ARGV, 4 do
+  local became
+  if ARGV[i + 2] == '' then
+    became = redis.call('MQ.FAIL', KEYS[1], ARGV[i], 'REASON', ARGV[i + 3])
+  else
+    became = redis.call('MQ.FAIL', KEYS[1], ARGV[i], 'RETRY', ARGV[i + 2], 'REASON', ARGV[i + 3])
+  end
+  if became == 1 then
     redis.call('BITFIELD', KEYS[3], 'OVERFLOW', 'SAT', 'INCRBY', 'u8', '#' .. ARGV[i + 1], 1)
+  end
+  if became ~= 0 then
     counted = counted + 1
   end
 end
@@ -57,8 +67,8 @@ pub struct Entry<'a> {
     pub receipt: Receipt,
     /// The message's number.
     pub number: u32,
-    /// `None`: processed; `Some(reason)`: failed.
-    pub failure: Option<&'a str>,
+    /// `None`: processed.
+    pub failure: Option<Failure<'a>>,
 }
 
 impl Ledger {
@@ -105,8 +115,9 @@ impl Ledger {
             command.arg(entry.receipt.0).arg(entry.number);
         }
         for entry in entries {
-            if let Some(reason) = entry.failure {
-                command.arg(entry.receipt.0).arg(entry.number).arg(reason);
+            if let Some(failure) = entry.failure {
+                let retry_ms = failure.retry.map(|retry| millis(retry).to_string()).unwrap_or_default();
+                command.arg(entry.receipt.0).arg(entry.number).arg(retry_ms).arg(failure.reason);
             }
         }
         match queue.connection().ask(&command, std::time::Duration::ZERO).await? {

@@ -5,7 +5,7 @@
 //! * [`leadership`], [`generator`] — standing by for the leadership, and publishing 0, 1, 2 … while it lasts.
 //! * [`handler`] — claiming, running an [`handler::EventHandler`] many times at once, completing in batches.
 //! * [`peer`] — one copy of the application: it handles until it is elected, then it generates.
-//! * [`get_errors`], [`stats`], [`demo`] — the subcommands of the binary.
+//! * [`get_errors`], [`list_errors`], [`stats`], [`demo`] — the subcommands of the binary.
 //!
 //! The server decides everything that matters: who leads, whose claim is current, which number comes next. What
 //! this crate adds is patience (it reconnects for ever) and restraint (it does nothing for which its lease may
@@ -19,7 +19,10 @@ pub mod get_errors;
 pub mod handler;
 pub mod leadership;
 pub mod ledger;
+mod legible;
+pub mod list_errors;
 pub mod options;
+pub mod output;
 pub mod peer;
 pub mod queue;
 pub mod shutdown;

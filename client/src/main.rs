@@ -4,13 +4,13 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
 use client::connection::{Connection, Endpoint};
 use client::get_errors::End;
-use client::options::{Command, Common, Demo, Options};
+use client::options::{Command, Common, Demo, Errors, ErrorsAction, Options};
+use client::output::{Format, MessageFormat};
 use client::queue::Queue;
 use client::shutdown::Shutdown;
-use client::{Error, demo, get_errors, stats};
+use client::{Error, demo, get_errors, list_errors, stats};
 use tracing_subscriber::EnvFilter;
 
 /// The demo was interrupted: as a shell would report it.
@@ -20,14 +20,8 @@ const INTERRUPTED: u8 = 130;
 // between threads.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let options = Options::parse();
-    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .init();
+    let options = Options::read();
+    start_logging(&options);
     match run(&options).await {
         Ok(code) => code,
         Err(error) => {
@@ -35,6 +29,29 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Logs go to stderr; where that is the terminal that a view is drawn on, they would spoil it and go nowhere.
+fn start_logging(options: &Options) {
+    if shows_view(options) && io::stderr().is_terminal() {
+        return;
+    }
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
+}
+
+/// Whether the whole terminal will be the view of `stats --watch`.
+fn shows_view(options: &Options) -> bool {
+    let common = &options.common;
+    matches!(options.command, Some(Command::Stats))
+        && common.watch
+        && common.format == Format::Text
+        && io::stdout().is_terminal()
 }
 
 async fn run(options: &Options) -> Result<ExitCode, Error> {
@@ -47,25 +64,50 @@ async fn run(options: &Options) -> Result<ExitCode, Error> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::GetErrors) => {
-            match get_errors::print_errors(&queue(common).await?, common.lease, common.format).await? {
+            match get_errors::print_errors(&queue(common).await?, common.lease, format_of_messages(common)?).await? {
                 End::Drained(_) | End::Unread => Ok(ExitCode::SUCCESS),
             }
         }
-        Some(Command::Stats) => run_stats(common).await,
+        Some(Command::Errors(errors)) => run_errors(common, errors).await,
+        Some(Command::Stats) => run_stats(options).await,
         Some(Command::Demo(demo)) => run_demo(common, demo).await,
     }
 }
 
-async fn run_stats(common: &Common) -> Result<ExitCode, Error> {
-    let queue = queue(common).await?;
-    let shown =
-        if common.watch { stats::watch(&queue, &shutdown()?).await? } else { stats::print_once(&queue).await? };
+async fn run_errors(common: &Common, errors: &Errors) -> Result<ExitCode, Error> {
+    let (queue, format) = (queue(common).await?, format_of_messages(common)?);
+    read_or_left(match &errors.action {
+        None => list_errors::print_errors(&queue, errors.count, format).await?,
+        Some(ErrorsAction::Redrive(which)) => list_errors::redrive(&queue, &which.into(), format).await?,
+    })
+}
+
+async fn run_stats(options: &Options) -> Result<ExitCode, Error> {
+    let common = &options.common;
+    let endpoint = endpoint(common)?;
+    let queue = Queue::new(Connection::open(&endpoint).await?, &common.queue);
+    read_or_left(if shows_view(options) {
+        stats::view(queue, &endpoint, &shutdown()?).await?
+    } else if common.watch {
+        stats::print_again_and_again(&queue, common.format, &shutdown()?).await?
+    } else {
+        stats::print_once(&queue, common.format).await?
+    })
+}
+
+/// The end of a command that has only shown something: that nobody reads on is no failure.
+fn read_or_left(shown: io::Result<()>) -> Result<ExitCode, Error> {
     match shown {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::Lost(format!("standard output: {error}")))
         }
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+fn format_of_messages(common: &Common) -> Result<MessageFormat, Error> {
+    // The command line has refused it before.
+    common.format.of_messages().ok_or_else(|| Error::Address("messages have no such format".to_owned()))
 }
 
 async fn run_demo(common: &Common, options: &Demo) -> Result<ExitCode, Error> {
@@ -88,8 +130,11 @@ async fn run_demo(common: &Common, options: &Demo) -> Result<ExitCode, Error> {
 
 /// The queue for a command that does its work and ends: one attempt to connect, no patience.
 async fn queue(common: &Common) -> Result<Queue, Error> {
-    let endpoint = Arc::new(Endpoint::new(&common.redis, &common.queue)?);
-    Ok(Queue::new(Connection::open(&endpoint).await?, &common.queue))
+    Ok(Queue::new(Connection::open(&endpoint(common)?).await?, &common.queue))
+}
+
+fn endpoint(common: &Common) -> Result<Arc<Endpoint>, Error> {
+    Ok(Arc::new(Endpoint::new(&common.redis, &common.queue)?))
 }
 
 fn shutdown() -> Result<Shutdown, Error> {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use crate::connection::{Backoff, Connection, Endpoint};
 use crate::error::{Error, Result};
 use crate::generator::Generator;
-use crate::handler::{EventHandler, Handling, Stance};
+use crate::handler::{EventHandler, Handling, Retries, Stance};
 use crate::leadership::{Candidate, Leader};
 use crate::ledger::Ledger;
 use crate::queue::Queue;
@@ -46,6 +46,8 @@ pub struct Peer<H> {
     pub concurrency: u32,
     /// What it does with them.
     pub handler: Arc<H>,
+    /// What becomes of messages that fail.
+    pub retries: Retries,
     /// Where completions are noted, if anywhere.
     pub ledger: Option<Ledger>,
 }
@@ -101,6 +103,7 @@ impl<H: EventHandler> Peer<H> {
             lease: self.lease,
             concurrency: self.concurrency,
             handler: Arc::clone(&self.handler),
+            retries: self.retries,
             ledger: self.ledger.clone(),
         };
         Some(tokio::spawn(handling.run(stance)))

@@ -26,6 +26,7 @@ mod peer;
 mod queues;
 mod reply;
 mod server;
+mod terminal;
 mod wait;
 mod waiter;
 
@@ -35,6 +36,7 @@ pub use queues::{Churn, EveryState, every_state};
 pub use redis::Value;
 pub use reply::{Claim, Drained, Fields, Leadership, text_of};
 pub use server::{Builder, Server};
+pub use terminal::Terminal;
 pub use wait::{DEADLINE, eventually, median, until};
 pub use waiter::Waiter;
 

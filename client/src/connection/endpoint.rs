@@ -40,6 +40,7 @@ pub struct Endpoint {
     seeds: Vec<ConnectionInfo>,
     way: Way,
     queue: String,
+    address: String,
 }
 
 /// How the seeds lead to the server.
@@ -65,7 +66,12 @@ impl Endpoint {
             Some((base @ ("redis" | "rediss"), "sentinel")) => sentinels(base, rest)?,
             _ => (vec![server(url)?], Way::Direct(AtomicBool::new(false))),
         };
-        Ok(Self { seeds, way, queue: queue.to_owned() })
+        Ok(Self { seeds, way, queue: queue.to_owned(), address: without_password(url) })
+    }
+
+    /// The address as it may be shown: without a password.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The key whose server this finds.

@@ -100,6 +100,14 @@ impl Connection {
         self.ask(&redis::cmd("PING"), Duration::ZERO).await.map(drop)
     }
 
+    /// The server's wall clock in milliseconds since 1970 (TIME).
+    pub async fn clock_ms(&self) -> Result<u64> {
+        let time = self.ask(&redis::cmd("TIME"), Duration::ZERO).await?;
+        let (seconds, micros): (u64, u64) =
+            redis::from_redis_value(time).map_err(|error| Error::Unexpected(format!("TIME: {error}")))?;
+        Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
+    }
+
     /// The server's number for this connection (CLIENT ID).
     pub async fn id(&self) -> Result<i64> {
         match self.ask(redis::cmd("CLIENT").arg("ID"), Duration::ZERO).await? {

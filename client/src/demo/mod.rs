@@ -193,6 +193,8 @@ fn recipe(common: &Common, demo: &Demo, server: &Server, ledger: &Ledger) -> Out
         ("--concurrency", common.concurrency.unwrap_or(CONCURRENCY).to_string()),
         ("--lease", millis(common.lease)),
         ("--handler-delay", millis(common.handler_delay)),
+        ("--retries", common.retries.to_string()),
+        ("--backoff", common.backoff.to_string()),
         ("--ledger", ledger.processed_key().to_owned()),
     ];
     Ok(Recipe {

@@ -13,6 +13,7 @@
 
 mod assignment;
 mod claims;
+mod retry;
 mod running;
 mod settling;
 
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub use self::assignment::Assignment;
+pub use self::retry::Retries;
 use self::running::Running;
 use crate::connection::Endpoint;
 use crate::ledger::Ledger;
@@ -32,8 +34,8 @@ pub type Outcome = std::result::Result<(), String>;
 
 /// Processes messages. One value serves all messages of a process, many at the same time.
 pub trait EventHandler: Send + Sync + 'static {
-    /// Processes one message. `Err`: the message goes to the error store with this reason; so it does after a
-    /// panic. The future is dropped when the claim is lost: somebody else processes the message then.
+    /// Processes one message. `Err`: the message is tried again, or goes to the error store with this reason, as
+    /// [`Handling::retries`] has it; so after a panic. The future is dropped when the claim is lost: somebody else processes the message then.
     fn handle(&self, message: &Message) -> impl Future<Output = Outcome> + Send;
 }
 
@@ -61,6 +63,8 @@ pub struct Handling<H> {
     pub concurrency: u32,
     /// What it does with them.
     pub handler: Arc<H>,
+    /// What becomes of those that fail.
+    pub retries: Retries,
     /// Where completions are noted, if anywhere.
     pub ledger: Option<Ledger>,
 }

@@ -25,6 +25,8 @@ const CLAIM_LINGER: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Completion {
     pub receipt: Receipt,
+    /// How often the message has been claimed, this claim included.
+    pub deliveries: u64,
     /// The message's number, where a ledger wants it.
     pub number: Option<u32>,
     pub outcome: Outcome,
@@ -101,7 +103,13 @@ impl Running {
     ) {
         reserved.count = reserved.count.saturating_sub(1);
         let receipt = message.receipt;
-        let slot = Slot { running: Arc::clone(self), receipt, number: Ledger::number_of(&message.payload), open: true };
+        let slot = Slot {
+            running: Arc::clone(self),
+            receipt,
+            deliveries: message.deliveries,
+            number: Ledger::number_of(&message.payload),
+            open: true,
+        };
         let handler = Arc::clone(handler);
         // The task's first step waits for this lock: nothing can end before it is in the table.
         let mut claims = self.claims();
@@ -216,6 +224,7 @@ impl Drop for Reserved {
 struct Slot {
     running: Arc<Running>,
     receipt: Receipt,
+    deliveries: u64,
     number: Option<u32>,
     /// Whether the outcome is still to be told.
     open: bool,
@@ -228,7 +237,8 @@ impl Slot {
 
     fn tell(&mut self, outcome: Outcome) {
         self.open = false;
-        let completion = Completion { receipt: self.receipt, number: self.number, outcome };
+        let completion =
+            Completion { receipt: self.receipt, deliveries: self.deliveries, number: self.number, outcome };
         self.running.ask(Errand::Complete(completion));
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::Handling;
 use super::running::{Completion, Errand, Running};
+use super::{Handling, Retries};
 use crate::connection::{Backoff, Connection, Endpoint};
 use crate::error::Result;
 use crate::ledger::{Entry, Ledger};
-use crate::queue::{Failed, Queue, Receipt};
+use crate::queue::{Failed, Failure, Queue, Receipt};
 
 /// Completions per exchange with the server.
 const BATCH: usize = 1_000;
@@ -25,10 +25,20 @@ const LINGER_ABOVE: usize = 64;
 /// How long it waits.
 const LINGER: Duration = Duration::from_millis(4);
 
+/// Completions by the way in which the server is told of them.
+#[derive(Default)]
+struct Sorted<'a> {
+    /// Through the ledger.
+    noted: Vec<Entry<'a>>,
+    acks: Vec<Receipt>,
+    failures: Vec<Failure<'a>>,
+}
+
 /// The part of a process that tells the server what became of the messages.
 pub(super) struct Settling {
     endpoint: Arc<Endpoint>,
     lease: Duration,
+    retries: Retries,
     ledger: Option<Ledger>,
     running: Arc<Running>,
     /// Opened when it is needed, dropped when it fails.
@@ -40,6 +50,7 @@ impl Settling {
         Self {
             endpoint: Arc::clone(&handling.endpoint),
             lease: handling.lease,
+            retries: handling.retries,
             ledger: handling.ledger.clone(),
             running: Arc::clone(running),
             queue: None,
@@ -112,22 +123,15 @@ impl Settling {
 
     async fn complete_once(&mut self, batch: &[Completion]) -> Result<()> {
         let queue = self.queue().await?;
-        let (noted, plain) = self.sort(batch);
+        let sorted = self.sort(batch);
         let mut counted = 0;
         if let Some(ledger) = &self.ledger
-            && !noted.is_empty()
+            && !sorted.noted.is_empty()
         {
-            counted += ledger.settle(&queue, &noted).await?;
+            counted += ledger.settle(&queue, &sorted.noted).await?;
         }
-        let (failures, acks): (Vec<&Completion>, Vec<&Completion>) =
-            plain.into_iter().partition(|completion| completion.outcome.is_err());
-        let acks: Vec<Receipt> = acks.iter().map(|completion| completion.receipt).collect();
-        let failures: Vec<(Receipt, &str)> = failures
-            .iter()
-            .filter_map(|completion| Some((completion.receipt, completion.outcome.as_ref().err()?.as_str())))
-            .collect();
-        if !acks.is_empty() || !failures.is_empty() {
-            let (acked, failed) = queue.settle(&acks, &failures).await?;
+        if !sorted.acks.is_empty() || !sorted.failures.is_empty() {
+            let (acked, failed) = queue.settle(&sorted.acks, &sorted.failures).await?;
             counted += acked + failed.iter().filter(|failed| **failed != Failed::Stale).count() as u64;
         }
         let stale = (batch.len() as u64).saturating_sub(counted);
@@ -135,20 +139,22 @@ impl Settling {
         Ok(())
     }
 
-    /// Those that go into the ledger, and the others.
-    fn sort<'a>(&self, batch: &'a [Completion]) -> (Vec<Entry<'a>>, Vec<&'a Completion>) {
-        let (mut noted, mut plain) = (Vec::new(), Vec::new());
+    fn sort<'a>(&self, batch: &'a [Completion]) -> Sorted<'a> {
+        let mut sorted = Sorted::default();
         for completion in batch {
-            match completion.number.filter(|_| self.ledger.is_some()) {
-                Some(number) => noted.push(Entry {
-                    receipt: completion.receipt,
-                    number,
-                    failure: completion.outcome.as_ref().err().map(String::as_str),
-                }),
-                None => plain.push(completion),
+            let receipt = completion.receipt;
+            let failure = completion.outcome.as_ref().err().map(|reason| Failure {
+                receipt,
+                retry: self.retries.rest_after(completion.deliveries),
+                reason,
+            });
+            match (completion.number.filter(|_| self.ledger.is_some()), failure) {
+                (Some(number), failure) => sorted.noted.push(Entry { receipt, number, failure }),
+                (None, Some(failure)) => sorted.failures.push(failure),
+                (None, None) => sorted.acks.push(receipt),
             }
         }
-        (noted, plain)
+        sorted
     }
 
     /// Gives the claims that have less than half of their lease left a whole one; cancels the handlers of those that

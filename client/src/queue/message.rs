@@ -63,6 +63,31 @@ pub struct ErroredMessage {
     pub failed_at_ms: u64,
 }
 
+/// A message as MQ.PEEK shows it: what is known of it in its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peeked {
+    /// The message's own number.
+    pub id: Id,
+    /// The bytes that were pushed.
+    pub payload: Vec<u8>,
+    /// How often it has been claimed.
+    pub deliveries: u64,
+    /// 0 … 255, higher first.
+    pub priority: u64,
+    /// The current claim: of a consumer, or of somebody who drains the error store.
+    pub receipt: Option<Receipt>,
+    /// When it will be ready.
+    pub due_in: Option<Duration>,
+    /// What is left of the claim.
+    pub lease_left: Option<Duration>,
+    /// Why it failed.
+    pub reason: Option<Vec<u8>>,
+    /// Who holds it, or held it when it failed.
+    pub consumer: Option<Vec<u8>>,
+    /// When it failed, in milliseconds since 1970 by the server's clock.
+    pub failed_at_ms: Option<u64>,
+}
+
 /// Who leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leadership {
@@ -93,7 +118,7 @@ pub enum Failed {
 }
 
 /// Which messages [`Queue::redrive`](super::Queue::redrive) makes ready again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redrive {
     /// Every errored message that is not being drained.
     All,

@@ -1,6 +1,7 @@
 //! One queue through one connection: a typed method per command, and no policy. What a command does in every
 //! state stands in the command reference of the module.
 
+mod info;
 mod message;
 mod reply;
 mod request;
@@ -10,9 +11,10 @@ use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
 
-pub use self::message::{ErroredMessage, Failed, Id, Leadership, Message, Receipt, Redrive, State, Token};
-use self::request::millis;
-pub use self::request::{Bond, Candidacy, Claim, Drain, Push};
+pub use self::info::{Consumer, Figure, Info};
+pub use self::message::{ErroredMessage, Failed, Id, Leadership, Message, Peeked, Receipt, Redrive, State, Token};
+pub(crate) use self::request::millis;
+pub use self::request::{Bond, Candidacy, Claim, Drain, Failure, Push};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 
@@ -82,21 +84,21 @@ impl Queue {
         self.for_receipts(self.command("MQ.ACK"), receipts).await
     }
 
-    /// MQ.FAIL: to the error store, or back to ready after `retry`.
-    pub async fn fail(&self, receipt: Receipt, retry: Option<Duration>, reason: &str) -> Result<Failed> {
-        failed(self.number(&self.fail_command(receipt, retry, reason)).await?)
+    /// MQ.FAIL: to the error store, or back to ready after the failure's `retry`.
+    pub async fn fail(&self, failure: &Failure<'_>) -> Result<Failed> {
+        failed(self.number(&self.fail_command(failure)).await?)
     }
 
     /// Completes and fails many claims in one exchange. How many acks counted, and what became of each failure.
-    pub async fn settle(&self, acks: &[Receipt], failures: &[(Receipt, &str)]) -> Result<(u64, Vec<Failed>)> {
+    pub async fn settle(&self, acks: &[Receipt], failures: &[Failure<'_>]) -> Result<(u64, Vec<Failed>)> {
         let mut commands = Pipeline::new();
         if !acks.is_empty() {
             let mut command = self.command("MQ.ACK");
             write_receipts(&mut command, acks);
             commands.add_command(command);
         }
-        for (receipt, reason) in failures {
-            commands.add_command(self.fail_command(*receipt, None, reason));
+        for failure in failures {
+            commands.add_command(self.fail_command(failure));
         }
         let mut answers = self.connection.ask_all(&mut commands).await?.into_iter();
         let acked = match acks.is_empty() {
@@ -193,24 +195,28 @@ impl Queue {
         self.number(&command).await
     }
 
-    /// MQ.PEEK: up to `count` messages in `state` whose ids are above `after`, by id; what is known of each.
-    pub async fn peek(&self, state: State, after: Id, count: u64) -> Result<Vec<BTreeMap<String, String>>> {
+    /// MQ.PEEK: up to `count` (at most 1,000) messages in `state`, by id; those whose ids are above `after`, if given.
+    pub async fn peek(&self, state: State, after: Option<Id>, count: u64) -> Result<Vec<Peeked>> {
         let mut command = self.command("MQ.PEEK");
-        command.arg(state.word()).arg("AFTER").arg(after.0).arg("COUNT").arg(count);
-        reply::rows(self.ask(&command).await?)
+        command.arg(state.word());
+        if let Some(id) = after {
+            command.arg("AFTER").arg(id.0);
+        }
+        command.arg("COUNT").arg(count);
+        reply::peeked(self.ask(&command).await?)
     }
 
-    /// MQ.INFO: the queue's figures by name; those that have no value now are left out.
+    /// MQ.INFO: the queue's figures by name.
     pub async fn info(&self) -> Result<Info> {
-        Ok(Info(reply::fields(self.ask(&self.command("MQ.INFO")).await?)?))
+        reply::figures(self.ask(&self.command("MQ.INFO")).await?)
     }
 
-    /// MQ.INFO … CONSUMERS: the figures, and a map per consumer that holds claims.
-    pub async fn consumers(&self, count: u64) -> Result<(Info, Vec<BTreeMap<String, String>>)> {
+    /// MQ.INFO … CONSUMERS: the figures, and the first `count` consumers that hold claims, by name.
+    pub async fn consumers(&self, count: u64) -> Result<(Info, Vec<Consumer>)> {
         let mut command = self.command("MQ.INFO");
         command.arg("CONSUMERS").arg("COUNT").arg(count);
         let (figures, consumers) = reply::split_off(self.ask(&command).await?, "consumers")?;
-        Ok((Info(reply::fields(figures)?), reply::rows(consumers)?))
+        Ok((reply::figures(figures)?, reply::consumers(consumers)?))
     }
 
     /// MQ.CONFIG without settings: all of them.
@@ -239,13 +245,9 @@ impl Queue {
         command
     }
 
-    fn fail_command(&self, receipt: Receipt, retry: Option<Duration>, reason: &str) -> Cmd {
+    fn fail_command(&self, failure: &Failure<'_>) -> Cmd {
         let mut command = self.command("MQ.FAIL");
-        command.arg(receipt.0);
-        if let Some(retry) = retry {
-            command.arg("RETRY").arg(millis(retry));
-        }
-        command.arg("REASON").arg(reason);
+        failure.write(&mut command);
         command
     }
 
@@ -305,38 +307,5 @@ fn failed(answer: u64) -> Result<Failed> {
         1 => Ok(Failed::Stored),
         2 => Ok(Failed::Retried),
         other => Err(Error::Unexpected(format!("MQ.FAIL answered {other}"))),
-    }
-}
-
-/// The figures of a queue by their names in MQ.INFO.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Info(BTreeMap<String, String>);
-
-impl Info {
-    /// The figure `name`. Errors: `Unexpected` when the server knows none of that name.
-    pub fn number(&self, name: &str) -> Result<u64> {
-        let text = self.text(name).ok_or_else(|| Error::Unexpected(format!("MQ.INFO knows no {name}")))?;
-        text.parse().map_err(|_| Error::Unexpected(format!("MQ.INFO: {name} is {text}")))
-    }
-
-    /// The value of `name` as it was answered.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    /// Messages that are not yet done: ready, delayed or claimed.
-    pub fn backlog(&self) -> Result<u64> {
-        ["ready", "delayed", "claimed"].into_iter().map(|name| self.number(name)).sum()
-    }
-
-    /// All figures, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-}
-
-impl From<BTreeMap<String, String>> for Info {
-    fn from(figures: BTreeMap<String, String>) -> Self {
-        Self(figures)
     }
 }

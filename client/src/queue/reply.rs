@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::message::{ErroredMessage, Id, Leadership, Message, Receipt, Token};
+use super::info::{Consumer, Figure, Info};
+use super::message::{ErroredMessage, Id, Leadership, Message, Peeked, Receipt, Token};
 use crate::error::{Error, Result};
 
 pub(super) fn number(value: &Value) -> Result<u64> {
@@ -110,9 +111,81 @@ pub(super) fn fields(value: Value) -> Result<BTreeMap<String, String>> {
         .collect()
 }
 
-/// An array of maps.
-pub(super) fn rows(value: Value) -> Result<Vec<BTreeMap<String, String>>> {
-    items(value)?.into_iter().map(fields).collect()
+/// The map of MQ.INFO, without consumers.
+pub(super) fn figures(value: Value) -> Result<Info> {
+    let figure = |value| -> Result<Figure> {
+        Ok(match value {
+            Value::Nil => Figure::Nothing,
+            Value::Int(_) => Figure::Number(number(&value)?),
+            Value::Double(number) => Figure::Text(number.to_string()),
+            Value::Boolean(yes) => Figure::Text((if yes { "yes" } else { "no" }).to_owned()),
+            other => Figure::Text(text(bytes(other)?)),
+        })
+    };
+    pairs(value)?.into_iter().map(|(name, value)| Ok((text(bytes(name)?), figure(value)?))).collect()
+}
+
+/// `[{name, claims, nearest-deadline-in-ms} …]`
+pub(super) fn consumers(value: Value) -> Result<Vec<Consumer>> {
+    items(value)?
+        .into_iter()
+        .map(|consumer| {
+            let mut fields = Fields::of(consumer)?;
+            Ok(Consumer {
+                name: text(bytes(fields.needed("name")?)?),
+                claims: number(&fields.needed("claims")?)?,
+                nearest_deadline_in: fields.span("nearest-deadline-in-ms")?.unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// `[{id, payload, deliveries, priority, …} …]`
+pub(super) fn peeked(value: Value) -> Result<Vec<Peeked>> {
+    items(value)?
+        .into_iter()
+        .map(|message| {
+            let mut fields = Fields::of(message)?;
+            Ok(Peeked {
+                id: Id(number(&fields.needed("id")?)?),
+                payload: bytes(fields.needed("payload")?)?,
+                deliveries: number(&fields.needed("deliveries")?)?,
+                priority: number(&fields.needed("priority")?)?,
+                receipt: fields.number("receipt")?.map(Receipt),
+                due_in: fields.span("due-in-ms")?,
+                lease_left: fields.span("lease-left-ms")?,
+                reason: fields.take("reason").map(bytes).transpose()?,
+                consumer: fields.take("consumer").map(bytes).transpose()?,
+                failed_at_ms: fields.number("failed-at-ms")?,
+            })
+        })
+        .collect()
+}
+
+/// A map of which some fields are known here; a later server may send more.
+struct Fields(BTreeMap<String, Value>);
+
+impl Fields {
+    fn of(value: Value) -> Result<Self> {
+        pairs(value)?.into_iter().map(|(name, value)| Ok((text(bytes(name)?), value))).collect::<Result<_>>().map(Self)
+    }
+
+    /// The field's value; `None` also when it is nil.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !matches!(value, Value::Nil))
+    }
+
+    fn needed(&mut self, name: &str) -> Result<Value> {
+        self.take(name).ok_or_else(|| Error::Unexpected(format!("a map without {name}")))
+    }
+
+    fn number(&mut self, name: &str) -> Result<Option<u64>> {
+        self.take(name).map(|value| number(&value)).transpose()
+    }
+
+    fn span(&mut self, name: &str) -> Result<Option<Duration>> {
+        Ok(self.number(name)?.map(Duration::from_millis))
+    }
 }
 
 /// Splits the field `name`, itself an array of maps, off a map.
@@ -184,5 +257,49 @@ mod tests {
         assert_eq!(fields(flat.clone()).unwrap(), fields(map).unwrap());
         assert_eq!(fields(flat).unwrap(), BTreeMap::from([("ready".to_owned(), "5".to_owned())]));
         assert!(fields(Value::Array(vec![string("ready")])).is_err());
+    }
+
+    #[test]
+    fn figures_keep_their_kind() {
+        let map = Value::Map(vec![
+            (string("ready"), Value::Int(5)),
+            (string("leader"), string("42")),
+            (string("next-due-in-ms"), Value::Nil),
+            (string("paused"), Value::Boolean(true)),
+        ]);
+        let info = figures(map).unwrap();
+        assert_eq!(info.number("ready").unwrap(), 5);
+        assert_eq!(info.get("leader"), Some(&Figure::Text("42".to_owned())));
+        assert_eq!(info.get("next-due-in-ms"), Some(&Figure::Nothing));
+        assert_eq!(info.get("paused"), Some(&Figure::Text("yes".to_owned())));
+        assert!(info.number("leader").is_err() && info.number("no-such").is_err());
+    }
+
+    #[test]
+    fn a_peeked_message_has_what_its_state_knows_and_no_field_of_a_later_server() {
+        let map = vec![
+            (string("id"), Value::Int(3)),
+            (string("payload"), Value::BulkString(vec![0xff])),
+            (string("deliveries"), Value::Int(2)),
+            (string("priority"), Value::Int(0)),
+            (string("failed-at-ms"), Value::Int(1_700)),
+            (string("reason"), string("why")),
+            (string("mood"), string("fine")),
+        ];
+        let messages = peeked(Value::Array(vec![Value::Map(map.clone())])).unwrap();
+        let message = messages.first().unwrap();
+        assert_eq!((message.id, message.payload.as_slice(), message.deliveries), (Id(3), &[0xff][..], 2));
+        assert_eq!((message.failed_at_ms, message.reason.as_deref()), (Some(1_700), Some(&b"why"[..])));
+        assert_eq!((message.receipt, message.due_in, message.consumer.as_deref()), (None, None, None));
+        assert!(peeked(Value::Array(vec![Value::Map(map[1..].to_vec())])).is_err());
+    }
+
+    #[test]
+    fn consumers_have_a_name_claims_and_a_deadline() {
+        let flat = [string("name"), string("a"), string("claims"), Value::Int(2)];
+        let deadline = [string("nearest-deadline-in-ms"), Value::Int(1_500)];
+        let consumer = Value::Array(flat.into_iter().chain(deadline).collect());
+        let expected = Consumer { name: "a".to_owned(), claims: 2, nearest_deadline_in: Duration::from_millis(1_500) };
+        assert_eq!(consumers(Value::Array(vec![consumer])).unwrap(), [expected]);
     }
 }

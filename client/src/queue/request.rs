@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Cmd;
 
-use super::message::Token;
+use super::message::{Receipt, Token};
 
 /// Options of MQ.PUSH.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +81,27 @@ impl Claim {
     }
 }
 
+/// What MQ.FAIL is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure<'a> {
+    /// The claim that failed.
+    pub receipt: Receipt,
+    /// Ready again after so long, while the queue's max-deliveries allows it; `None`: to the error store.
+    pub retry: Option<Duration>,
+    /// Why; the server keeps 1 KiB of it.
+    pub reason: &'a str,
+}
+
+impl Failure<'_> {
+    pub(super) fn write(&self, command: &mut Cmd) {
+        command.arg(self.receipt.0);
+        if let Some(retry) = self.retry {
+            command.arg("RETRY").arg(millis(retry));
+        }
+        command.arg("REASON").arg(self.reason);
+    }
+}
+
 /// Options of MQ.LEADER for a candidate.
 #[derive(Clone, Debug, Default)]
 pub struct Candidacy {
@@ -135,7 +156,7 @@ fn write_lease_and_block(command: &mut Cmd, lease: Option<Duration>, block: Opti
 }
 
 /// A span as the commands want it, in whole milliseconds.
-pub(super) fn millis(span: Duration) -> u64 {
+pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -164,6 +185,9 @@ mod tests {
         let claim =
             Claim { count: 8, lease: Some(Duration::from_secs(30)), block: Some(Duration::ZERO), bond: Bond::Session };
         assert_eq!(words(|c| claim.write(c)), "COUNT 8 LEASE 30000 BLOCK 0 SESSION");
+        let failure = Failure { receipt: Receipt(7), retry: Some(Duration::from_secs(2)), reason: "why" };
+        assert_eq!(words(|c| failure.write(c)), "7 RETRY 2000 REASON why");
+        assert_eq!(words(|c| Failure { retry: None, ..failure }.write(c)), "7 REASON why");
         let renewal = Candidacy {
             lease: Some(Duration::from_millis(900)),
             bond: Bond::Session,

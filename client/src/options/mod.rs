@@ -1,30 +1,30 @@
 //! The command line.
 
+mod spans;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub use self::spans::Bounds;
+use self::spans::{duration, lease};
 use crate::connection::Endpoint;
 use crate::error::Result;
 use crate::generator::Generator;
-use crate::get_errors::Format;
-use crate::handler::Assignment;
+use crate::handler::{Assignment, Retries};
 use crate::ledger::Ledger;
+use crate::output::Format;
 use crate::peer::{Peer, Role};
+use crate::queue::{Id, Redrive};
 
 /// The producer under whose name all generators of a queue number their messages.
 pub const PRODUCER: &str = "generator";
 
 /// Messages that one peer handles at once, unless said otherwise.
 const CONCURRENCY: u32 = 100;
-
-/// A shorter lease could not be renewed in good time.
-const SHORTEST_LEASE: Duration = Duration::from_millis(100);
-
-/// The longest span that the commands take: ten years.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Without a subcommand: one peer. It handles messages and stands by; elected, it generates them.
 #[derive(Debug, Parser)]
@@ -49,6 +49,8 @@ pub enum Command {
     /// Takes all failed messages out of Redis, prints them, and ends
     #[command(name = "getErrors", alias = "get-errors")]
     GetErrors,
+    /// Lists the failed messages and leaves them where they are; `errors redrive` makes them ready again
+    Errors(Errors),
     /// Shows the queue at a glance
     Stats,
     /// Proves it: own server, many peers, a million messages, kills, and a verdict
@@ -95,15 +97,64 @@ pub struct Common {
     /// Upper bound of the event handler's waiting time
     #[arg(long, global = true, default_value = "1000ms", value_parser = duration, value_name = "TIME")]
     pub handler_delay: Duration,
+    /// How often a message that fails is tried again before it goes to the error store
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    pub retries: u32,
+    /// How long it rests before that: at random between MIN and a bound that doubles with each delivery up to MAX
+    #[arg(long, global = true, default_value_t = Bounds::RETRY, value_name = "MIN..MAX")]
+    pub backoff: Bounds,
     /// For proofs: note every completion under KEY, KEY:failed and KEY:terms, in the same atomic step
     #[arg(long, global = true, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub ledger: Option<String>,
-    /// How getErrors prints
+    /// How getErrors, errors and stats print
     #[arg(long, global = true, value_enum, default_value_t)]
     pub format: Format,
-    /// Let stats go on, once a second
+    /// Let stats go on, once a second: a view of the whole terminal, ended by q, Esc or Ctrl-C; plain text elsewhere
     #[arg(long, global = true)]
     pub watch: bool,
+}
+
+/// Options of `errors`.
+#[derive(Clone, Debug, Args)]
+pub struct Errors {
+    /// List no more than N, those with the smallest ids
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// What to do instead of listing.
+    #[command(subcommand)]
+    pub action: Option<ErrorsAction>,
+}
+
+/// What can be done with errors besides listing them.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ErrorsAction {
+    /// Makes failed messages ready again, as if they had never been delivered
+    Redrive(Which),
+}
+
+/// Which failed messages are made ready again.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// All of them
+    #[arg(long)]
+    pub all: bool,
+    /// These, as `client errors` lists them
+    #[arg(value_name = "ID")]
+    pub ids: Vec<u64>,
+}
+
+impl From<&Which> for Redrive {
+    /// Ids that were named twice count once.
+    fn from(which: &Which) -> Self {
+        if which.all {
+            return Self::All;
+        }
+        let mut ids: Vec<Id> = which.ids.iter().copied().map(Id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Self::Ids(ids)
+    }
 }
 
 /// Options of the demo.
@@ -135,6 +186,35 @@ pub struct Demo {
     pub verify_only: Option<PathBuf>,
 }
 
+impl Options {
+    /// Reads the command line of this process; ends the process, saying why, if it makes no sense.
+    pub fn read() -> Self {
+        let options = Self::parse();
+        match options.contradiction() {
+            Some(contradiction) => Self::command().error(ErrorKind::ArgumentConflict, contradiction).exit(),
+            None => options,
+        }
+    }
+
+    /// What of these options does not go together, where their definition cannot say it: they stand before the
+    /// subcommand as well as after it, and mean something for several.
+    fn contradiction(&self) -> Option<&'static str> {
+        match (&self.command, self.common.format, self.common.watch) {
+            (Some(Command::GetErrors | Command::Errors(_)), format, _) if format.of_messages().is_none() => {
+                Some("--format prometheus is for stats; errors are printed as text or json")
+            }
+            // Left to clap, this would also refuse the options of everybody between the two words.
+            (Some(Command::Errors(Errors { count: Some(_), action: Some(_) })), _, _) => {
+                Some("--count is for the list of errors; errors redrive takes --all or ids")
+            }
+            (Some(Command::Stats), Format::Prometheus, true) => {
+                Some("--format prometheus is one look at the queue; --watch goes with text and json")
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Common {
     /// The peer that these options describe, with the event handler of the assignment.
     pub fn peer(&self) -> Result<Peer<Assignment>> {
@@ -153,29 +233,10 @@ impl Common {
             },
             concurrency: self.concurrency.unwrap_or(CONCURRENCY),
             handler: Arc::new(Assignment::new(self.handler_delay)),
+            retries: Retries { count: self.retries, shortest: self.backoff.shortest, longest: self.backoff.longest },
             ledger,
         })
     }
-}
-
-/// 500ms, 2s, 5m, 0; whole milliseconds, at most ten years.
-fn duration(text: &str) -> std::result::Result<Duration, String> {
-    let span = humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 2s, 5m"))?;
-    if span > LONGEST {
-        return Err("at most ten years".to_owned());
-    }
-    if span.subsec_nanos() % 1_000_000 != 0 {
-        return Err("whole milliseconds only".to_owned());
-    }
-    Ok(span)
-}
-
-fn lease(text: &str) -> std::result::Result<Duration, String> {
-    let span = duration(text)?;
-    if span < SHORTEST_LEASE {
-        return Err(format!("at least {}", humantime::format_duration(SHORTEST_LEASE)));
-    }
-    Ok(span)
 }
 
 /// Leaves room for the random part in a name of 255 bytes.
@@ -188,8 +249,6 @@ fn name(text: &str) -> std::result::Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> std::result::Result<Options, clap::Error> {
@@ -215,6 +274,65 @@ mod tests {
     }
 
     #[test]
+    fn every_subcommand_that_prints_knows_its_formats() {
+        for line in ["client --format json stats", "client stats --format json", "client stats --watch --format json"] {
+            let options = parse(line).unwrap();
+            assert!(matches!(options.command, Some(Command::Stats)), "{line}");
+            assert_eq!((options.common.format, options.contradiction()), (Format::Json, None), "{line}");
+        }
+        assert_eq!(parse("client --format prometheus stats").unwrap().contradiction(), None);
+        for (line, hint) in [
+            ("client getErrors --format prometheus", "text or json"),
+            ("client --format prometheus errors", "text or json"),
+            ("client stats --watch --format prometheus", "text and json"),
+            ("client errors --count 5 redrive --all", "--all or ids"),
+        ] {
+            let contradiction = parse(line).unwrap().contradiction().unwrap();
+            assert!(contradiction.contains(hint), "{line}: {contradiction}");
+        }
+    }
+
+    #[test]
+    fn errors_are_listed_or_made_ready_again() {
+        let errors = |line: &str| match parse(line).unwrap() {
+            Options { command: Some(Command::Errors(errors)), common } => (errors, common),
+            other => panic!("{other:?}"),
+        };
+        let (listing, common) = errors("client errors --queue q --count 5");
+        assert_eq!((listing.count, common.queue.as_str()), (Some(5), "q"));
+        assert!(listing.action.is_none());
+        for (line, expected) in [
+            ("client errors redrive --all --queue q", Redrive::All),
+            ("client errors --queue q redrive 7 3 7", Redrive::Ids(vec![Id(3), Id(7)])),
+            ("client --queue q errors redrive 9", Redrive::Ids(vec![Id(9)])),
+        ] {
+            let (errors, common) = errors(line);
+            let Some(ErrorsAction::Redrive(which)) = &errors.action else { panic!("{line}") };
+            assert_eq!((Redrive::from(which), common.queue.as_str()), (expected, "q"), "{line}");
+        }
+        for line in [
+            "client errors redrive",
+            "client errors redrive --all 7",
+            "client errors redrive seven",
+            "client errors --count 0",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn failures_are_final_unless_retries_are_asked_for() {
+        let retries = |line: &str| parse(line).unwrap().common.peer().unwrap().retries;
+        let of = |count, shortest, longest| Retries {
+            count,
+            shortest: Duration::from_secs(shortest),
+            longest: Duration::from_secs(longest),
+        };
+        assert_eq!(retries("client"), of(0, 1, 300));
+        assert_eq!(retries("client --retries 3 --backoff 2s..1m"), of(3, 2, 60));
+    }
+
+    #[test]
     fn a_peer_is_what_runs_without_a_subcommand() {
         let options = parse("client").unwrap();
         assert!(options.command.is_none());
@@ -224,18 +342,6 @@ mod tests {
         assert_eq!(peer.lease, Duration::from_secs(30));
         assert!(peer.name.starts_with("peer:"));
         assert_ne!(peer.name, options.common.peer().unwrap().name);
-    }
-
-    #[test]
-    fn durations_are_written_with_a_unit_and_mean_whole_milliseconds() {
-        for (text, millis) in [("500ms", 500), ("2s", 2_000), ("5m", 300_000), ("1m 30s", 90_000), ("0", 0), ("0s", 0)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "5", "ten", "-1s", "1us", "11y", "1.5s s"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-        assert!(lease("99ms").is_err() && lease("100ms").is_ok());
     }
 
     #[test]

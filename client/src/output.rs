@@ -1,0 +1,50 @@
+//! Results on standard output: their formats, and readers that go away.
+
+use std::io::{self, Write};
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: an object per message; for stats one with all figures.
+    Json,
+    /// For Prometheus (text exposition format): stats only.
+    Prometheus,
+}
+
+/// How messages are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageFormat {
+    /// A line per message.
+    Text,
+    /// A JSON object per message and line, with all fields; a payload that is not UTF-8 as `payload_hex`.
+    Json,
+}
+
+impl Format {
+    /// The same for messages; `None`: it is a format of figures only.
+    pub fn of_messages(self) -> Option<MessageFormat> {
+        match self {
+            Self::Text => Some(MessageFormat::Text),
+            Self::Json => Some(MessageFormat::Json),
+            Self::Prometheus => None,
+        }
+    }
+}
+
+/// A payload as a field of a JSON object: `payload`, or `payload_hex` if it is not UTF-8.
+pub(crate) fn payload_field(payload: &[u8]) -> (&'static str, String) {
+    match std::str::from_utf8(payload) {
+        Ok(text) => ("payload", text.to_owned()),
+        Err(_) => ("payload_hex", payload.iter().map(|byte| format!("{byte:02x}")).collect()),
+    }
+}
+
+/// Prints `text` and flushes.
+pub(crate) fn show(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}

@@ -1,0 +1,84 @@
+//! `client stats --watch` at a terminal: looks once a second, and shows what it saw until somebody has seen enough.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use super::REFRESH;
+use super::screen::{Screen, Wish, wishes};
+use super::snapshot::{Looker, Snapshot};
+use super::view::{Watched, draw};
+use crate::connection::{Connection, Endpoint};
+use crate::error::Result;
+use crate::queue::Queue;
+use crate::shutdown::Shutdown;
+
+/// The picture is drawn at least this often: leases count down also while the server is silent.
+const REDRAW: Duration = Duration::from_millis(500);
+
+/// Shows the queue on the whole terminal until q, Esc, Ctrl-C, or until asked to end. Errors: the first look fails, or
+/// (the inner one) the terminal does; a server that goes away later is waited for, and the view says so.
+pub async fn view(queue: Queue, endpoint: &Arc<Endpoint>, shutdown: &Shutdown) -> Result<io::Result<()>> {
+    let mut looker = Looker::new();
+    let first = looker.look(&queue).await?;
+    let watched = Watched::new(queue.name(), endpoint.address(), first);
+    let (tell, seen) = mpsc::channel(1);
+    tokio::select! {
+        never = keep_looking(looker, queue, endpoint, tell) => match never {},
+        shown = show(watched, seen) => Ok(shown),
+        () = shutdown.requested() => Ok(Ok(())),
+    }
+}
+
+async fn show(mut watched: Watched, mut seen: mpsc::Receiver<Result<Snapshot>>) -> io::Result<()> {
+    let mut screen = Screen::take()?;
+    let mut wishes = wishes();
+    loop {
+        screen.draw(|frame| draw(frame, &watched, Instant::now()))?;
+        tokio::select! {
+            Some(look) = seen.recv() => watched.note(look, Instant::now()),
+            wish = wishes.recv() => match wish {
+                Some(Wish::Redraw) => {}
+                Some(Wish::Quit) => return Ok(()),
+                None => return Err(io::Error::other("the terminal takes no keys any more")),
+            },
+            () = tokio::time::sleep(REDRAW) => {}
+        }
+    }
+}
+
+/// Looks once a second and tells what it saw, or why it saw nothing. A lost connection is replaced with the next look.
+async fn keep_looking(
+    mut looker: Looker,
+    queue: Queue,
+    endpoint: &Arc<Endpoint>,
+    tell: mpsc::Sender<Result<Snapshot>>,
+) -> Infallible {
+    let name = queue.name().to_owned();
+    let mut connected = Some(queue);
+    let mut ticks = tokio::time::interval(REFRESH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let look = match &connected {
+            Some(queue) => looker.look(queue).await,
+            None => match Connection::open(endpoint).await {
+                Ok(connection) => {
+                    let queue = connected.insert(Queue::new(connection, &name));
+                    looker.look(queue).await
+                }
+                Err(error) => Err(error),
+            },
+        };
+        if look.as_ref().is_err_and(crate::Error::is_lost) {
+            connected = None;
+        }
+        if tell.send(look).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
