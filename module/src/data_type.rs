@@ -89,8 +89,9 @@ pub fn digest(digest: &mut Digest, entry: &Entry) {
 
 /// What a value takes, in bytes.
 pub fn memory(entry: &Entry) -> usize {
-    let queue = entry.queue().map_or(0, Queue::memory_bytes);
-    size_of::<Entry>() + usize::try_from(queue).unwrap_or(usize::MAX / 2)
+    // The queue counts itself, and lies in the entry.
+    let queue = entry.queue().map_or(size_of::<Queue>() as u64, Queue::memory_bytes);
+    size_of::<Entry>() - size_of::<Queue>() + usize::try_from(queue).unwrap_or(usize::MAX / 2)
 }
 
 /// About how many allocations freeing a value gives back.
