@@ -86,10 +86,16 @@ async fn run_demo(common: &Common, options: &Demo) -> Result<ExitCode, Error> {
     }
 }
 
-/// The queue for a command that does its work and ends: one attempt to connect, no patience.
+/// The queue for a command that does its work and ends: one attempt to connect, no patience. A node of a cluster that
+/// serves other slots says so when it is asked for the queue, and the second connection leads to the right one.
 async fn queue(common: &Common) -> Result<Queue, Error> {
     let endpoint = Arc::new(Endpoint::new(&common.redis, &common.queue)?);
-    Ok(Queue::new(Connection::open(&endpoint).await?, &common.queue))
+    let queue = Queue::new(Connection::open(&endpoint).await?, &common.queue);
+    match queue.info().await {
+        Err(error) if error.is_lost() => Ok(Queue::new(Connection::open(&endpoint).await?, &common.queue)),
+        // Other refusals are for the command itself to report.
+        _ => Ok(queue),
+    }
 }
 
 fn shutdown() -> Result<Shutdown, Error> {

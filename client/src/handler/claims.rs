@@ -56,7 +56,7 @@ impl<H: EventHandler> Handling<H> {
     }
 
     async fn open_session(&self) -> Result<Session> {
-        let connection = Connection::open_patiently(&self.endpoint, "claims").await?;
+        let connection = Connection::open_patiently(&self.endpoint, "claims").await;
         let id = match connection.id().await {
             Ok(id) => Some(id),
             Err(error) if error.is_lost() => return Err(error),
