@@ -22,7 +22,7 @@ const BLOCK: Duration = Duration::from_secs(3);
 const SESSION_CHECK: Duration = Duration::from_secs(1);
 
 /// How often a blocked claim is asked to end.
-const UNBLOCK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const UNBLOCK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A connection with the claims that were made on it.
 struct Session {
@@ -155,7 +155,7 @@ impl<H: EventHandler> Handling<H> {
             messages = &mut answer => messages?,
             () = unwanted(stance) => loop {
                 if let Some(id) = session.id {
-                    running.ask(Errand::Unblock(id));
+                    running.ask(Errand::Unblock { id, asked_at: Instant::now() });
                 }
                 tokio::select! {
                     messages = &mut answer => break messages?,

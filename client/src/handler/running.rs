@@ -34,8 +34,11 @@ pub(super) struct Completion {
 #[derive(Debug)]
 pub(super) enum Errand {
     Complete(Completion),
-    /// End the blocking command of this connection (CLIENT UNBLOCK).
-    Unblock(i64),
+    /// End the blocking command of this connection (CLIENT UNBLOCK); asked for again and again until it has ended.
+    Unblock {
+        id: i64,
+        asked_at: Instant,
+    },
 }
 
 /// How long a claim lasts, as far as its holder can know: the server granted it between question and answer.

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Handling;
+use super::claims::UNBLOCK_AGAIN;
 use super::extending::extend;
 use super::running::{Completion, Errand, Running};
 use crate::connection::{Backoff, Complaint, Connection, Endpoint};
@@ -99,12 +100,12 @@ impl Settling {
     }
 
     async fn run_errands(&mut self, errands: impl Iterator<Item = Errand>) {
-        // Asked for again and again until it has worked; once per batch is enough.
         let mut unblock = None;
         for errand in errands {
             match errand {
                 Errand::Complete(completion) => self.pending.push(Pending { completion, told: false }),
-                Errand::Unblock(id) => unblock = Some(id),
+                // One attempt per batch is enough. Whoever has stopped asking needs none.
+                Errand::Unblock { id, asked_at } => unblock = (asked_at.elapsed() < 2 * UNBLOCK_AGAIN).then_some(id),
             }
         }
         if let Some(id) = unblock {
