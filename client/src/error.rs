@@ -26,7 +26,8 @@ pub enum Error {
     /// The server does not know the MQ commands.
     #[error(
         "the server does not know {command}: the MQ module is not loaded; \
-         start it with: redis-server --loadmodule libmq.so"
+         start it with: redis-server --loadmodule libmq{suffix}",
+        suffix = std::env::consts::DLL_SUFFIX
     )]
     ModuleMissing {
         /// The command that the server did not know.
@@ -94,6 +95,8 @@ impl Error {
                 let command = detail.split(['\'', '`', '"']).nth(1).unwrap_or("MQ.*");
                 Self::ModuleMissing { command: command.to_owned() }
             }
+            // It closes the connection with these words. Clients go, and then there is room again.
+            "ERR" if detail.starts_with("max number of clients") => Self::Busy { code: code.to_owned(), detail: text },
             // The node no longer serves the key, or not as a primary: find the one that does.
             "MOVED" | "ASK" | "READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "UNBLOCKED" | "LOADING" => {
                 Self::Lost(format!("{code} {detail}"))
@@ -144,7 +147,8 @@ mod tests {
     #[test]
     fn an_unknown_command_is_told_from_other_mistakes() {
         let missing = Error::from_answer("ERR", "unknown command 'MQ.CLAIM', with args beginning with: 'q'");
-        assert!(missing.to_string().contains("redis-server --loadmodule libmq.so"), "{missing}");
+        let library = format!("redis-server --loadmodule libmq{}", std::env::consts::DLL_SUFFIX);
+        assert!(missing.to_string().contains(&library), "{missing}");
         assert!(matches!(missing, Error::ModuleMissing { command } if command == "MQ.CLAIM"));
         let mistake = Error::from_answer("ERR", "unknown option 'FOO'");
         assert!(matches!(mistake, Error::Refused { .. }));
@@ -156,6 +160,7 @@ mod tests {
         assert!(Error::from_answer("READONLY", "You can't write").is_lost());
         let full = Error::from_answer("OOM", "command not allowed");
         assert!(full.is_passing() && !full.is_lost());
+        assert!(Error::from_answer("ERR", "max number of clients reached").is_passing());
         assert!(!Error::from_answer("FENCED", "token 3").is_passing());
     }
 }

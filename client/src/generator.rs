@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::connection::Backoff;
+use crate::connection::{Backoff, Complaint};
 use crate::error::Error;
 use crate::leadership::Leader;
 use crate::ledger::Ledger;
 use crate::queue::{Push, Queue};
 
-/// Messages per push when there is no interval to wait for.
+/// Messages per push when there is no interval to wait for, and the queue has room for them.
 const BATCH: u64 = 1_000;
 
 /// How often the backlog is looked at while there is no room in it.
@@ -69,9 +69,10 @@ impl Generator {
         }
     }
 
-    /// One round: draw numbers, then push these same numbers until their outcome is known.
+    /// One round: draw numbers, then push these same numbers until their outcome is known. A queue that is too full for
+    /// them says that none of them is in it: then, and only then, the next round may draw fewer.
     async fn publish(&self, leader: &Leader) -> Error {
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut complaint) = (Backoff::new(), Complaint::new());
         let mut pace = Pace::new(self, leader.next_number());
         let mut pushed_before = false;
         loop {
@@ -84,7 +85,7 @@ impl Generator {
                     continue;
                 }
             };
-            match self.push_until_known(leader, &numbers, &mut backoff).await {
+            match self.push_until_known(leader, &numbers, &mut backoff, &mut complaint).await {
                 Outcome::Accepted => {
                     pace.accepted(numbers.len());
                     if !pushed_before {
@@ -92,6 +93,7 @@ impl Generator {
                         self.note_first_push(leader, numbers.first().copied().unwrap_or_default()).await;
                     }
                 }
+                Outcome::TooMany => pace.too_many(&numbers),
                 Outcome::OtherNumberExpected(expected) => {
                     tracing::warn!(
                         pushed = numbers.first(),
@@ -105,7 +107,13 @@ impl Generator {
         }
     }
 
-    async fn push_until_known(&self, leader: &Leader, numbers: &[u64], backoff: &mut Backoff) -> Outcome {
+    async fn push_until_known(
+        &self,
+        leader: &Leader,
+        numbers: &[u64],
+        backoff: &mut Backoff,
+        complaint: &mut Complaint,
+    ) -> Outcome {
         let Some(&first) = numbers.first() else { return Outcome::Accepted };
         let payloads: Vec<String> = numbers.iter().map(u64::to_string).collect();
         let push = Push { fence: Some(leader.token()), seq: Some((leader.producer(), first)), ..Push::default() };
@@ -129,9 +137,12 @@ impl Generator {
                     continue;
                 }
             };
-            match error {
-                Error::QueueFull(_) => tracing::debug!(%error, first, "waiting for room"),
-                error => tracing::warn!(%error, first, "not published yet"),
+            let full = matches!(error, Error::QueueFull(_));
+            if complaint.is_due(&error) {
+                tracing::warn!(%error, first, "not published yet{}", if full { ", waiting for room" } else { "" });
+            }
+            if full && numbers.len() > 1 {
+                return Outcome::TooMany;
             }
             backoff.wait().await;
         }
@@ -153,6 +164,8 @@ impl Generator {
 enum Outcome {
     /// Published, now or by an earlier attempt.
     Accepted,
+    /// Nothing was published, by no attempt (MQ.PUSH judges SEQ before the length): the queue has too little room.
+    TooMany,
     /// The queue goes on from another number, after a failover that lost some.
     OtherNumberExpected(u64),
     /// The leadership is over.
@@ -167,6 +180,8 @@ struct Pace<'a> {
     ticks: Option<tokio::time::Interval>,
     /// Messages that may be pushed before the backlog is looked at again.
     room: u64,
+    /// Messages per push without an interval: halved while the queue is too full for them, doubled again when they fit.
+    batch: u64,
 }
 
 impl<'a> Pace<'a> {
@@ -177,13 +192,13 @@ impl<'a> Pace<'a> {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         });
-        Self { generator, counter: Counter::resumed_at(next), ticks, room: 0 }
+        Self { generator, counter: Counter::resumed_at(next), ticks, room: 0, batch: BATCH }
     }
 
     /// Waits until messages are due, allowed and wanted; then their numbers. Never comes back once the limit is
     /// reached.
     async fn draw(&mut self, queue: &Queue) -> crate::Result<Vec<u64>> {
-        let count = self.wanted(self.ticks.as_ref().map_or(BATCH, |_| 1));
+        let count = self.wanted(self.ticks.as_ref().map_or(self.batch, |_| 1));
         if count == 0 {
             tracing::info!(limit = self.generator.limit, "all messages are generated, idling");
             std::future::pending::<()>().await;
@@ -215,6 +230,13 @@ impl<'a> Pace<'a> {
 
     fn accepted(&mut self, count: usize) {
         self.room = self.room.saturating_sub(count as u64);
+        self.batch = (self.batch * 2).min(BATCH);
+    }
+
+    /// Takes back `numbers`, which did not fit, to draw half as many.
+    fn too_many(&mut self, numbers: &[u64]) {
+        self.counter = Counter { cnt: numbers.first().copied() };
+        self.batch = (numbers.len() as u64 / 2).max(1);
     }
 }
 
@@ -248,6 +270,25 @@ mod tests {
         assert_eq!(Pace::new(&fast, 2_500).wanted(BATCH), 0);
         assert_eq!(Pace::new(&fast, 3_000).wanted(BATCH), 0);
         assert_eq!(Pace::new(&generator(None), 3_000).wanted(1), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_fit_is_drawn_again_in_halves_and_what_fits_in_doubles() {
+        let fast = Generator { interval: Duration::ZERO, ..generator(None) };
+        let mut pace = Pace::new(&fast, 7);
+        let draw = |pace: &mut Pace<'_>| -> Vec<u64> {
+            let count = pace.wanted(pace.batch);
+            (0..count).map(|_| pace.counter.get_message()).collect()
+        };
+        let numbers = draw(&mut pace);
+        pace.too_many(&numbers);
+        let half = draw(&mut pace);
+        assert_eq!((numbers.len(), half.len(), half[0]), (1_000, 500, 7));
+        pace.too_many(&half);
+        pace.too_many(&[7]);
+        assert_eq!(draw(&mut pace), [7], "never none");
+        pace.accepted(1);
+        assert_eq!(draw(&mut pace), [8, 9]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,24 +2,29 @@
 //!
 //! Messages are claimed from the error store, printed, flushed, and only then acknowledged. Whatever ends the program
 //! in between, a kill, a closed pipe, a cut connection, the messages go back to the store: none is lost, and some may
-//! be printed again by the next run. What lies unread in a pipe is not yet printed, so a reader that closes it gets
-//! its last lines again; what a reader has taken is its own affair.
+//! be printed again by the next run. What lies unread in a pipe is not yet printed, however long its reader takes; a
+//! reader that closes it gets its last lines again. What a reader has taken is its own affair. So a reader has to read:
+//! one that first waits for the end of this program waits for ever.
 
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::oneshot;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::{MessageFormat, payload_field};
 use crate::queue::{Bond, Drain, ErroredMessage, Queue, Receipt};
 
 /// Messages per round: claimed, printed, flushed and acknowledged together.
 const CHUNK: usize = 1_000;
 
-/// How long a reader is waited for at the end of a round.
+/// How often it is looked whether a pipe is empty: at first …
 #[cfg(target_os = "linux")]
-const READING: Duration = Duration::from_secs(1);
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+/// … and, each wait twice as long as the last one, up to here.
+#[cfg(target_os = "linux")]
+const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// How it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +52,7 @@ pub async fn print_errors(queue: &Queue, lease: Duration, format: MessageFormat)
                 tracing::debug!(n, "nobody reads on, released");
                 return Ok(End::Unread);
             }
-            return Err(crate::Error::Lost(format!("standard output: {error}; {n} messages were put back")));
+            return Err(Error::Lost(format!("standard output: {error}; {n} messages were put back")));
         }
         let acked = queue.ack(&receipts).await?;
         if acked < receipts.len() as u64 {
@@ -60,20 +65,28 @@ pub async fn print_errors(queue: &Queue, lease: Duration, format: MessageFormat)
     }
 }
 
-/// Prints in a thread of its own, because a reader may take its time, and extends the claims meanwhile.
+/// Prints in a thread of its own, because a reader may take its time, and extends the claims meanwhile. The thread is not
+/// one of tokio's, which are waited for: an error must end the program although nobody reads.
 async fn print_while_extending(
     queue: &Queue,
     lease: Duration,
     receipts: &[Receipt],
     text: Vec<u8>,
 ) -> Result<io::Result<()>> {
-    let printing = tokio::task::spawn_blocking(move || print(&text));
-    tokio::pin!(printing);
+    let (tell, mut printing) = oneshot::channel();
+    std::thread::spawn(move || {
+        if tell.send(print(&text)).is_err() {
+            tracing::debug!("printed, but an error came first");
+        }
+    });
     loop {
         tokio::select! {
             printed = &mut printing => return Ok(printed.unwrap_or_else(|error| Err(io::Error::other(error)))),
             () = tokio::time::sleep(lease / 3) => {
-                queue.extend(lease, receipts).await?;
+                match queue.extend(lease, receipts).await {
+                    Err(error @ Error::Busy { .. }) => tracing::warn!(%error, "the claims could not be extended yet"),
+                    extended => drop(extended?),
+                }
             }
         }
     }
@@ -86,27 +99,26 @@ fn print(text: &[u8]) -> io::Result<()> {
     until_read(out.get_ref())
 }
 
-/// Waits until a pipe is empty, but no longer than a second: a reader may want to see the end of this program first.
-/// Anything but a pipe is taken for read. Errors: `BrokenPipe` when the reader is gone.
+/// Waits until a pipe is empty. Anything but a pipe is taken for read. Errors: `BrokenPipe` when the reader is gone.
 #[cfg(target_os = "linux")]
 fn until_read(out: impl std::os::fd::AsFd) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
-    use std::time::Instant;
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-    const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
     let file = std::fs::File::from(out.as_fd().try_clone_to_owned()?);
     if !file.metadata()?.file_type().is_fifo() {
         return Ok(());
     }
-    let deadline = Instant::now() + READING;
-    while rustix::io::ioctl_fionread(&out)? > 0 && Instant::now() < deadline {
+    let mut look = FIRST_LOOK;
+    while rustix::io::ioctl_fionread(&out)? > 0 {
         // No event is asked for: what comes unasked is that the reading end was closed.
         let mut ends = [PollFd::new(&out, PollFlags::empty())];
-        if poll(&mut ends, Some(&LOOK))? > 0 {
+        let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(look.subsec_nanos()) };
+        if rustix::io::retry_on_intr(|| poll(&mut ends, Some(&wait)))? > 0 {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
+        look = (look * 2).min(LAST_LOOK);
     }
     Ok(())
 }

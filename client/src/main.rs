@@ -64,7 +64,9 @@ async fn run(options: &Options) -> Result<ExitCode, Error> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::GetErrors) => {
-            match get_errors::print_errors(&queue(common).await?, common.lease, format_of_messages(common)?).await? {
+            match get_errors::print_errors(&queue(&endpoint(common)?).await?, common.lease, format_of_messages(common)?)
+                .await?
+            {
                 End::Drained(_) | End::Unread => Ok(ExitCode::SUCCESS),
             }
         }
@@ -75,7 +77,7 @@ async fn run(options: &Options) -> Result<ExitCode, Error> {
 }
 
 async fn run_errors(common: &Common, errors: &Errors) -> Result<ExitCode, Error> {
-    let (queue, format) = (queue(common).await?, format_of_messages(common)?);
+    let (queue, format) = (queue(&endpoint(common)?).await?, format_of_messages(common)?);
     read_or_left(match &errors.action {
         None => list_errors::print_errors(&queue, errors.count, format).await?,
         Some(ErrorsAction::Redrive(which)) => list_errors::redrive(&queue, &which.into(), format).await?,
@@ -85,7 +87,7 @@ async fn run_errors(common: &Common, errors: &Errors) -> Result<ExitCode, Error>
 async fn run_stats(options: &Options) -> Result<ExitCode, Error> {
     let common = &options.common;
     let endpoint = endpoint(common)?;
-    let queue = Queue::new(Connection::open(&endpoint).await?, &common.queue);
+    let queue = queue(&endpoint).await?;
     read_or_left(if shows_view(options) {
         stats::view(queue, &endpoint, &shutdown()?).await?
     } else if common.watch {
@@ -128,9 +130,15 @@ async fn run_demo(common: &Common, options: &Demo) -> Result<ExitCode, Error> {
     }
 }
 
-/// The queue for a command that does its work and ends: one attempt to connect, no patience.
-async fn queue(common: &Common) -> Result<Queue, Error> {
-    Ok(Queue::new(Connection::open(&endpoint(common)?).await?, &common.queue))
+/// The queue for a command that does its work and ends: one attempt to connect, no patience. A node of a cluster that
+/// serves other slots says so when it is asked for the queue, and the second connection leads to the right one.
+async fn queue(endpoint: &Arc<Endpoint>) -> Result<Queue, Error> {
+    let queue = Queue::new(Connection::open(endpoint).await?, endpoint.queue());
+    match queue.info().await {
+        Err(error) if error.is_lost() => Ok(Queue::new(Connection::open(endpoint).await?, endpoint.queue())),
+        // Other refusals are for the command itself to report.
+        _ => Ok(queue),
+    }
 }
 
 fn endpoint(common: &Common) -> Result<Arc<Endpoint>, Error> {

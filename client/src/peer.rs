@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::connection::{Backoff, Connection, Endpoint};
+use crate::connection::{Backoff, Complaint, Connection, Endpoint};
 use crate::error::{Error, Result};
 use crate::generator::Generator;
 use crate::handler::{EventHandler, Handling, Retries, Stance};
@@ -65,7 +65,7 @@ impl<H: EventHandler> Peer<H> {
         let handling = self.start_handling(watched);
         let led = self.lead_again_and_again(&stance, shutdown).await;
         stance.send_replace(Stance::Finish);
-        if let Some(leader) = led? {
+        if let Some(leader) = led {
             leader.resign().await;
         }
         if let Some(handling) = handling
@@ -79,18 +79,25 @@ impl<H: EventHandler> Peer<H> {
 
     /// Waits for the server, then asks it for the queue.
     async fn check(&self) -> Result<()> {
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut complaint) = (Backoff::new(), Complaint::new());
         loop {
-            let connection = Connection::open_patiently(&self.endpoint, "first contact").await?;
-            match Queue::new(connection, self.endpoint.queue()).info().await {
-                Ok(_) => return Ok(()),
-                Err(error) if error.is_passing() => tracing::warn!(%error, "the server is not ready"),
-                // Somebody can repair it while we wait, with DEL or RESTORE.
-                Err(error @ Error::Broken(_)) => tracing::error!(%error, "waiting for a whole queue"),
+            match self.ask_once().await {
+                Ok(()) => return Ok(()),
+                // Somebody can repair a broken queue while we wait, with DEL or RESTORE.
+                Err(error) if error.is_passing() || matches!(error, Error::Broken(_)) => {
+                    if complaint.is_due(&error) {
+                        tracing::warn!(%error, "the queue cannot be served yet, waiting");
+                    }
+                }
                 Err(error) => return Err(error),
             }
             backoff.wait().await;
         }
+    }
+
+    async fn ask_once(&self) -> Result<()> {
+        let connection = Connection::open(&self.endpoint).await?;
+        Queue::new(connection, self.endpoint.queue()).info().await.map(drop)
     }
 
     fn start_handling(&self, stance: watch::Receiver<Stance>) -> Option<JoinHandle<()>> {
@@ -110,14 +117,10 @@ impl<H: EventHandler> Peer<H> {
     }
 
     /// Stands by and leads until asked to end; the leadership that is held then, if any.
-    async fn lead_again_and_again(
-        &self,
-        stance: &watch::Sender<Stance>,
-        shutdown: &Shutdown,
-    ) -> Result<Option<Leader>> {
+    async fn lead_again_and_again(&self, stance: &watch::Sender<Stance>, shutdown: &Shutdown) -> Option<Leader> {
         if self.role == Role::Handler {
             shutdown.requested().await;
-            return Ok(None);
+            return None;
         }
         let candidate = Candidate {
             endpoint: Arc::clone(&self.endpoint),
@@ -127,15 +130,15 @@ impl<H: EventHandler> Peer<H> {
         };
         loop {
             let leader = tokio::select! {
-                leader = candidate.stand_by() => leader?,
-                () = shutdown.requested() => return Ok(None),
+                leader = candidate.stand_by() => leader,
+                () = shutdown.requested() => return None,
             };
             stance.send_replace(Stance::Pause);
             tokio::select! {
                 error = self.generator.generate(&leader) => {
                     tracing::warn!(token = %leader.token(), %error, "no longer leading");
                 }
-                () = shutdown.requested() => return Ok(Some(leader)),
+                () = shutdown.requested() => return Some(leader),
             }
             stance.send_replace(Stance::Claim);
         }

@@ -21,7 +21,9 @@
 //! A test waits for a fact with [`eventually`] or [`until`], never for a time to pass; a test that needs what a server
 //! lacks says so with [`skip!`].
 
+mod cluster;
 mod conn;
+mod parent;
 mod peer;
 mod queues;
 mod reply;
@@ -30,6 +32,7 @@ mod terminal;
 mod wait;
 mod waiter;
 
+pub use cluster::two_nodes;
 pub use conn::{Conn, Words};
 pub use peer::{Finished, Peer};
 pub use queues::{Churn, EveryState, every_state};

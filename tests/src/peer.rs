@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{DEADLINE, Server, Words, built, wait::eventually_within};
+use crate::{DEADLINE, Server, Words, built, parent::die_with_parent, wait::eventually_within};
 
 /// How a client process ended.
 #[derive(Debug)]
@@ -53,16 +53,16 @@ impl Peer {
     pub fn spawn_with(arguments: impl Words, environment: &[(&str, &OsStr)]) -> Self {
         let words = arguments.words().into_iter().map(|word| String::from_utf8(word).expect("UTF-8 arguments"));
         let binary = built("MQ_CLIENT", &format!("client{}", std::env::consts::EXE_SUFFIX));
-        let mut child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .args(words)
             .env_remove("REDIS_URL")
             .env("RUST_LOG", "info")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the client starts");
+            .stderr(Stdio::piped());
+        let mut child = die_with_parent(&mut command).spawn().expect("the client starts");
         let stdout = child.stdout.take().map(BufReader::new);
         let pipe = BufReader::new(child.stderr.take().expect("a pipe was asked for"));
         let stderr = Arc::new(Mutex::new(Vec::new()));
@@ -101,9 +101,13 @@ impl Peer {
         line.trim_end_matches('\n').to_owned()
     }
 
-    /// Closes our end of its stdout, as `| head` does.
-    pub fn close_stdout(&mut self) {
-        self.stdout = None;
+    /// Closes our end of its stdout, as `| head` does. What had been taken from the pipe, but not been asked for.
+    ///
+    /// # Panics
+    /// If that is no text.
+    pub fn close_stdout(&mut self) -> String {
+        let rest = self.stdout.take().map(|pipe| pipe.buffer().to_vec()).unwrap_or_default();
+        String::from_utf8(rest).expect("stdout is UTF-8")
     }
 
     /// SIGKILL, and it is gone.

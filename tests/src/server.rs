@@ -11,7 +11,7 @@ use redis::{ProtocolVersion, RedisConnectionInfo};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Conn, built, eventually, until};
+use crate::{Conn, built, eventually, parent::die_with_parent, until};
 
 /// How often another port is tried when somebody else was quicker to take it.
 const PORT_ATTEMPTS: usize = 8;
@@ -144,6 +144,13 @@ impl Server {
         self.connect().server_count("clients", "blocked_clients")
     }
 
+    /// Whether the connection with this CLIENT ID waits in a blocking command.
+    #[must_use]
+    pub fn waits(&self, id: i64) -> bool {
+        let line = self.connect().text(format!("CLIENT LIST ID {id}"));
+        line.split(' ').find_map(|field| field.strip_prefix("flags=")).is_some_and(|flags| flags.contains('b'))
+    }
+
     /// Whether the connection with this CLIENT ID is still there.
     #[must_use]
     pub fn has_client(&self, id: i64) -> bool {
@@ -175,8 +182,9 @@ impl Server {
     /// If it does not end, or not well.
     pub fn stop(&mut self) {
         self.signal(Signal::TERM);
-        let mut process = self.process.take().expect("a running server");
+        let process = self.process.as_mut().expect("a running server");
         let status = eventually("the server ends", || process.try_wait().expect("a child can be asked"));
+        self.process = None;
         assert!(status.success(), "the server ended with {status}:\n{}", self.log_tail());
     }
 
@@ -247,29 +255,25 @@ impl Server {
     fn launch(&mut self) -> bool {
         let config = self.write_config();
         let binary = std::env::var_os("MQ_SERVER").unwrap_or_else(|| "redis-server".into());
-        let mut process = Command::new(&binary)
-            .arg(config)
-            .current_dir(self.dir())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+        let mut command = Command::new(&binary);
+        command.arg(config).current_dir(self.dir()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = die_with_parent(&mut command)
             .spawn()
             .unwrap_or_else(|e| panic!("{}: {e} (MQ_SERVER names another server)", binary.display()));
         let pid = i64::from(process.id());
+        // From here on a panic ends it too.
+        self.process = Some(process);
         let answers = eventually("the server answers", || {
-            if process.try_wait().expect("a child can be asked").is_some() {
+            if self.has_died() {
                 return Some(false);
             }
             let mut c = Conn::open(self.port, RedisConnectionInfo::default()).ok()?;
             c.call("PING").ok()?; // an error while it loads
             Some(c.server_count("server", "process_id") == pid)
         });
-        if answers {
-            self.process = Some(process);
-        } else {
+        if !answers {
             // Somebody else has the port.
-            let _ = process.kill();
-            process.wait().expect("a killed child ends");
+            self.kill9();
         }
         answers
     }

@@ -23,7 +23,7 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// Sends `command` on a new connection and returns when the server counts one waiting client more.
+    /// Sends `command` on a new connection and returns when the server has it wait. For waits that only the test ends.
     #[track_caller]
     pub fn spawn(server: &Server, command: impl Words) -> Self {
         Self::spawn_on(server, server.connect(), command)
@@ -35,9 +35,19 @@ impl Waiter {
     /// If the command is answered instead of waiting.
     #[track_caller]
     pub fn spawn_on(server: &Server, conn: Conn, command: impl Words) -> Self {
-        let waiting = server.blocked_clients();
         let waiter = Self::send(conn, command);
-        server.until_blocked(waiting + 1);
+        until("the command waits", || {
+            assert!(waiter.waits(), "it was answered instead");
+            server.waits(waiter.id)
+        });
+        waiter
+    }
+
+    /// The same for a wait that time ends: it may be over before it is seen.
+    #[track_caller]
+    pub fn spawn_for_a_while(server: &Server, command: impl Words) -> Self {
+        let waiter = Self::send(server.connect(), command);
+        until("the command waits, or has waited", || !waiter.waits() || server.waits(waiter.id));
         waiter
     }
 

@@ -1,6 +1,10 @@
 //! `client getErrors`: prints every failed message and takes it out of Redis, whatever ends it on the way.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 use mq_tests::{Conn, Peer, Server, until};
 
@@ -9,7 +13,11 @@ const FILLER: usize = 300;
 
 /// Makes `n` errors whose payloads are their numbers, with a filler behind.
 fn make_errors(c: &mut Conn, n: usize) -> BTreeSet<String> {
-    let payloads: BTreeSet<String> = (0..n).map(|number| format!("{number}-{}", "x".repeat(FILLER))).collect();
+    make_errors_filled(c, n, FILLER)
+}
+
+fn make_errors_filled(c: &mut Conn, n: usize, filler: usize) -> BTreeSet<String> {
+    let payloads: BTreeSet<String> = (0..n).map(|number| format!("{number}-{}", "x".repeat(filler))).collect();
     let mut push = vec!["MQ.PUSH".to_owned(), "mq".into(), "MSG".into()];
     push.extend(payloads.iter().cloned());
     c.int(push);
@@ -94,6 +102,29 @@ fn a_closed_pipe_in_the_middle_loses_nothing() {
         let finished = peer.finish();
         assert!(!finished.stderr.contains("panic"), "{finished:?}");
     });
+}
+
+/// As a pager does: the pipe holds many chunks of short messages, of which the reader takes a few, thinks, and closes.
+#[test]
+fn what_a_slow_reader_never_took_is_printed_by_the_next_run() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let errors = make_errors_filled(&mut c, 6000, 1);
+    let mut peer = Peer::spawn(&server, "getErrors --lease 900ms");
+    let mut printed = vec![peer.read_line()];
+    // Longer than anybody could take the pipe for read, and than the claims last unless they are extended.
+    let thinks = Instant::now();
+    while thinks.elapsed() < Duration::from_millis(2500) {
+        assert!(c.balanced("mq").int("drained") < 4000, "nobody has read that much");
+        thread::sleep(Duration::from_millis(50));
+    }
+    // The last line may have come in half.
+    let taken = peer.close_stdout();
+    printed.extend(taken.lines().filter(|line| line.ends_with("-x")).map(str::to_owned));
+    assert_eq!(peer.finish().status.code(), Some(0));
+    printed.extend(the_rest(&server));
+    assert_eq!(BTreeSet::from_iter(printed), errors);
+    assert_eq!(c.balanced("mq").int("drained"), 6000);
 }
 
 #[test]

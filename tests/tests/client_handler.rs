@@ -1,5 +1,10 @@
 //! Handlers as real processes: every message is completed exactly once, by the evidence of the client's ledger.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use mq_tests::{Conn, Peer, Server, Value, eventually, until};
 
 /// One byte per number: how often its completion counted, processed and failed together.
@@ -112,10 +117,109 @@ fn a_handler_that_takes_longer_than_its_lease_keeps_its_claim() {
     let server = Server::start();
     let mut c = server.connect();
     push_numbers(&mut c, 40);
-    let _peer = Peer::spawn(&server, "--role handler --handler-delay 2s --lease 300ms --ledger ledger");
+    let _peer = Peer::spawn(&server, "--role handler --handler-delay 6s --lease 2s --ledger ledger");
     until("all are settled", || settled(&mut c) == 40);
     each_completed_once(&mut c, 40);
     assert_eq!(c.balanced("mq").int("redelivered"), 0);
+}
+
+#[test]
+fn claims_are_extended_while_completions_are_refused_for_now() {
+    let server = Server::start();
+    let mut c = server.connect();
+    push_numbers(&mut c, 20);
+    let peer = Peer::spawn(&server, "--role handler --handler-delay 500ms --lease 2s --ledger ledger");
+    until("it is at work", || c.fields("MQ.INFO mq").int("claimed") == 20);
+    // The script of the ledger is refused when memory is out; everything but a push goes on.
+    c.ok("CONFIG SET maxmemory 1");
+    until("it was refused", || peer.stderr().contains("OOM"));
+    let refused = Instant::now();
+    while refused.elapsed() < Duration::from_secs(5) {
+        assert_eq!(c.fields("MQ.INFO mq").int("overdue"), 0, "twice as long as the lease");
+        thread::sleep(Duration::from_millis(50));
+    }
+    c.ok("CONFIG SET maxmemory 0");
+    until("all are settled", || settled(&mut c) == 20);
+    each_completed_once(&mut c, 20);
+    assert_eq!(c.balanced("mq").int("redelivered"), 0);
+}
+
+#[test]
+fn a_refused_completion_is_given_up_and_the_others_count() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.ok("ACL SETUSER worker on >secret ~* +@all -mq.fail");
+    push_numbers(&mut c, 400);
+    let url = format!("redis://worker:secret@127.0.0.1:{}", server.port());
+    let peer =
+        Peer::spawn_bare(format!("--role handler --concurrency 100 --handler-delay 1ms --lease 1h --redis {url}"));
+    // 15 % fail, and give their slots back although the server does not want to know.
+    until("the others are settled", || {
+        let info = c.fields("MQ.INFO mq");
+        info.int("acked") > 200 && info.int("acked") + info.int("claimed") == 400 && info.int("claimed") > 0
+    });
+    until("it said so", || peer.stderr().contains("completions were refused"));
+    assert!(settled(&mut c) < 400);
+}
+
+#[test]
+fn a_handler_that_may_only_use_the_queue_keeps_its_session() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let words = ["claim", "ack", "fail", "extend", "release", "info"].map(|word| format!("+mq.{word}")).join(" ");
+    c.ok(format!("ACL SETUSER worker on >secret ~* -@all {words}"));
+    push_numbers(&mut c, 20);
+    let url = format!("redis://worker:secret@127.0.0.1:{}", server.port());
+    let peer = Peer::spawn_bare(format!("--role handler --concurrency 20 --handler-delay 4s --redis {url}"));
+    until("it is at work", || c.fields("MQ.INFO mq").int("claimed") == 20);
+    peer.terminate();
+    let finished = peer.finish();
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    let info = c.balanced("mq");
+    assert_eq!((settled(&mut c), info.int("expired")), (20, 0), "{finished:?}");
+}
+
+#[test]
+fn a_message_whose_claim_was_lost_meanwhile_is_told_of() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let peer = Peer::spawn(&server, "--role handler --handler-delay 300ms");
+    until("a completion comes too late", || {
+        c.int("MQ.PUSH mq MSG a");
+        for claim in c.maps("MQ.PEEK mq CLAIMED") {
+            c.int(format!("MQ.EXTEND mq 0 {}", claim.int("receipt")));
+        }
+        peer.stderr().contains("their claims had been lost")
+    });
+}
+
+#[test]
+fn claims_that_are_over_when_their_answer_is_read_are_not_started() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let peer = Peer::spawn(&server, "--role handler --handler-delay 0 --lease 1s");
+    until("it waits", || c.fields("MQ.INFO mq").int("blocked-consumers") == 1);
+    peer.freeze();
+    push_numbers(&mut c, 10);
+    until("all are claimed, and over", || c.fields("MQ.INFO mq").int("overdue") == 10);
+    peer.thaw();
+    until("all are settled", || settled(&mut c) == 10);
+    let said = peer.stderr();
+    assert!(said.contains("claims ended before their messages could be started"), "{said}");
+    assert!(!said.contains("their claims had been lost"), "nobody processed what was not his: {said}");
+}
+
+#[test]
+fn a_handler_asked_to_end_does_not_wait_for_a_dead_server() {
+    let mut server = Server::start();
+    let mut c = server.connect();
+    push_numbers(&mut c, 400);
+    let peer = Peer::spawn(&server, "--role handler --concurrency 200 --handler-delay 1s --lease 1h");
+    until("it is at work", || c.fields("MQ.INFO mq").int("acked") > 0);
+    server.kill9();
+    peer.terminate();
+    let finished = peer.finish();
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn a_standby_takes_over_promptly_when_the_lease_ends_and_never_early() {
     let server = Server::start();
     let asked = Instant::now();
     server.connect().leader("MQ.LEADER q dead LEASE 150");
-    let (led, at, _conn) = Waiter::spawn(&server, "MQ.LEADER q alive BLOCK 0").leader();
+    let (led, at, _conn) = Waiter::send(server.connect(), "MQ.LEADER q alive BLOCK 0").leader();
     assert!(led.is("alive"), "{led:?}");
     let took = at - asked;
     assert!(took >= Duration::from_millis(149), "early: {took:?}");

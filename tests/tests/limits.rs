@@ -96,7 +96,7 @@ fn a_write_takes_back_a_bounded_number_and_the_timer_does_the_rest() {
 }
 
 #[test]
-fn a_full_house_of_waiters_needs_no_polling() {
+fn who_waits_sends_nothing_while_another_queues_claim_ends() {
     let server = Server::start();
     let waiters: Vec<_> = (0..200).map(|_| Waiter::send(server.connect(), "MQ.CLAIM q w BLOCK 0")).collect();
     server.until_blocked(200);
@@ -104,7 +104,7 @@ fn a_full_house_of_waiters_needs_no_polling() {
     c.int("MQ.PUSH other MSG a");
     c.claim("MQ.CLAIM other w LEASE 200");
     let commands = c.server_count("stats", "total_commands_processed");
-    let late = Waiter::spawn(&server, "MQ.CLAIM other waiter BLOCK 0");
+    let late = Waiter::send(server.connect(), "MQ.CLAIM other waiter BLOCK 0");
     assert_eq!(late.claims().len(), 1);
     let asked = c.server_count("stats", "total_commands_processed") - commands;
     // The one waiter's own few, and the test's look at INFO.

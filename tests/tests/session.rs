@@ -217,12 +217,14 @@ fn a_lease_that_ends_while_writes_are_paused_waits_for_the_end_of_the_pause() {
     let server = Server::builder().config("appendonly yes").start();
     let mut c = server.connect();
     c.int("MQ.PUSH q MSG a");
-    c.claim("MQ.CLAIM q w LEASE 500");
-    c.int("MQ.PUSH q DELAY 500 MSG late");
-    c.leader("MQ.LEADER q me LEASE 500");
+    let receipt = c.claim("MQ.CLAIM q w LEASE 3600000").receipt;
+    c.leader("MQ.LEADER q me LEASE 3600000");
     let waiter = Waiter::spawn(&server, "MQ.CLAIM q waiter COUNT 2 BLOCK 0");
     let standby = Waiter::spawn(&server, "MQ.LEADER q you BLOCK 0");
-    c.ok("CLIENT PAUSE 60000 WRITE");
+    // In one go, so that nothing ends before the pause begins.
+    let extend = format!("MQ.EXTEND q 300 {receipt}");
+    let all = [&extend, "MQ.PUSH q DELAY 300 MSG late", "MQ.LEADER q me LEASE 300", "CLIENT PAUSE 60000 WRITE"];
+    assert!(c.pipeline(&all).expect("a whole connection").iter().all(Result::is_ok));
     until("all is over", || c.fields("MQ.INFO q").int("overdue") == 2);
     assert!(waiter.waits() && standby.waits());
     c.ok("CLIENT UNPAUSE");

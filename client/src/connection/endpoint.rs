@@ -19,6 +19,7 @@ use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Value};
 
+use super::greeting::without_credentials;
 use super::{PATIENCE, connect};
 use crate::error::{Error, Result};
 
@@ -108,7 +109,10 @@ impl Endpoint {
                 Ok(info) => return Ok(info),
                 Err(error) => {
                     tracing::debug!(seed = %seed.addr(), %error, "this address could not tell where the queue is");
-                    last = error;
+                    // One of them that may answer later on is reason enough to ask again.
+                    if !last.is_passing() {
+                        last = error;
+                    }
                 }
             }
         }
@@ -130,7 +134,14 @@ impl Endpoint {
         let Way::Sentinel { master, node } = &self.way else {
             return Err(Error::Address("not the address of a sentinel".to_owned()));
         };
-        let mut sentinel = connect(seed.clone()).await?;
+        let mut sentinel = match connect(seed.clone()).await {
+            // The password is the servers'; sentinels have often none, or another, and take it amiss.
+            Err(error) if !error.is_passing() => {
+                let stranger = without_credentials(seed.redis_settings());
+                connect(seed.clone().set_redis_settings(stranger)).await?
+            }
+            connected => connected?,
+        };
         let address = answer(&mut sentinel, redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master)).await?;
         let (host, port): (String, u16) = redis::from_redis_value(address)
             .map_err(|_| Error::Lost(format!("the sentinel knows no master named {master}")))?;
@@ -211,8 +222,8 @@ fn seeds(base: &str, list: &str, path: &str, default_port: u16) -> Result<Vec<Co
         .collect()
 }
 
-/// `[user:password@]host[:port][,…]/master[/db]`. The credentials are those of the servers and of the sentinels
-/// alike; sentinels know no databases.
+/// `[user:password@]host[:port][,…]/master[/db]`. The credentials are those of the servers; a sentinel that refuses
+/// them is asked without any. Sentinels know no databases.
 fn sentinels(base: &str, rest: &str) -> Result<(Vec<ConnectionInfo>, Way)> {
     let (list, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (master, db) = path.split_once('/').unwrap_or((path, ""));
@@ -231,7 +242,8 @@ fn sentinels(base: &str, rest: &str) -> Result<(Vec<ConnectionInfo>, Way)> {
 fn without_password(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, hosts))) => format!("{scheme}://…@{hosts}"),
-        _ => url.to_owned(),
+        (None, Some((_, hosts))) => format!("…@{hosts}"),
+        (_, None) => url.to_owned(),
     }
 }
 
@@ -247,6 +259,9 @@ fn install_crypto_provider() {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
 
     fn addresses(endpoint: &Endpoint) -> Vec<String> {
@@ -284,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_wrong_address_is_reported_without_its_password() {
-        for url in ["localhost:7001", "http://user:secret@host", "redis+ring://user:secret@host"] {
+        for url in ["localhost:7001", "user:secret@host", "http://user:secret@host", "redis+ring://user:secret@host"] {
             let message = Endpoint::new(url, "q").unwrap_err().to_string();
             assert!(!message.contains("secret"), "{message}");
         }
@@ -302,5 +317,36 @@ mod tests {
         assert_eq!(owner_in(&Value::Int(99), &slots), Some(("a".to_owned(), 7001)));
         assert_eq!(owner_in(&Value::Int(100), &slots), Some((String::new(), 7003)));
         assert_eq!(owner_in(&Value::Int(20000), &slots), None);
+    }
+
+    /// Answers every command by its name, on one connection after the other; its port.
+    fn server_that(answer: impl Fn(&str) -> &'static str + Send + 'static) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(std::io::Result::ok);
+                while let Some(count) = lines.next() {
+                    let words = 2 * count[1..].parse::<usize>().unwrap();
+                    let words: Vec<String> = lines.by_ref().take(words).collect();
+                    stream.write_all(answer(&words[1]).as_bytes()).unwrap();
+                }
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_sentinel_that_refuses_the_servers_password_is_asked_without() {
+        let sentinel = server_that(|command| match command {
+            "AUTH" => "-ERR AUTH <password> called without any password configured for the default user\r\n",
+            "SENTINEL" => "*2\r\n$9\r\n127.0.0.1\r\n$4\r\n7001\r\n",
+            _ => "+OK\r\n",
+        });
+        let url = format!("redis+sentinel://:secret@127.0.0.1:{sentinel}/mymaster/3");
+        let node = Endpoint::new(&url, "q").unwrap().resolve().await.unwrap();
+        assert_eq!(node.addr().to_string(), "127.0.0.1:7001");
+        assert_eq!((node.redis_settings().password(), node.redis_settings().db()), (Some("secret"), 3));
     }
 }

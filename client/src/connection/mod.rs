@@ -5,7 +5,9 @@
 //! reconnects behind the caller's back: the caller must know that its session is over.
 
 mod backoff;
+mod complaint;
 mod endpoint;
+mod greeting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
 pub use self::backoff::Backoff;
+pub use self::complaint::Complaint;
 pub use self::endpoint::Endpoint;
 use crate::error::{Error, Result};
 
@@ -38,20 +41,22 @@ impl Connection {
         Ok(Self { inner: connect(info).await?, endpoint: Arc::clone(endpoint) })
     }
 
-    /// Opens a connection, trying for ever while the server cannot be reached; the waits grow and are
-    /// jittered. Errors: only those that no patience can cure (a wrong address, a refused password).
-    pub async fn open_patiently(endpoint: &Arc<Endpoint>, purpose: &str) -> Result<Self> {
-        let mut backoff = Backoff::new();
+    /// Opens a connection, trying for ever, whatever the reason; the waits grow and are jittered. For a process that
+    /// has served this queue before: then even a refused password may be a rotation that is half done.
+    pub async fn open_patiently(endpoint: &Arc<Endpoint>, purpose: &str) -> Self {
+        let (mut backoff, mut complaint) = (Backoff::new(), Complaint::new());
         loop {
-            match Self::open(endpoint).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) if error.is_passing() => {
-                    let wait = backoff.next_wait();
-                    tracing::warn!(purpose, %error, ?wait, "cannot connect, trying again");
-                    tokio::time::sleep(wait).await;
-                }
-                Err(error) => return Err(error),
+            let error = match Self::open(endpoint).await {
+                Ok(connection) => return connection,
+                Err(error) => error,
+            };
+            let wait = backoff.next_wait();
+            if complaint.is_due(&error) {
+                tracing::warn!(purpose, %error, "cannot connect, trying again and again");
+            } else {
+                tracing::debug!(purpose, %error, ?wait, "cannot connect, trying again");
             }
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -121,10 +126,18 @@ impl Connection {
 /// wait; every command has its limit in [`Connection::ask`].
 async fn connect(info: redis::ConnectionInfo) -> Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_PATIENCE)).set_response_timeout(None);
+    let (info, words) = greeting::own_words(info);
     let client = redis::Client::open(info)?;
-    // The greeting (AUTH, SELECT …) is not covered by the crate's timeouts.
-    match tokio::time::timeout(CONNECT_PATIENCE, client.get_multiplexed_async_connection_with_config(&config)).await {
-        Ok(connection) => Ok(connection?),
+    let greeted = async {
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        for word in words {
+            word.query_async::<()>(&mut connection).await?;
+        }
+        Ok(connection)
+    };
+    // The greeting is not covered by the crate's timeouts.
+    match tokio::time::timeout(CONNECT_PATIENCE, greeted).await {
+        Ok(connection) => connection,
         Err(_) => Err(Error::Unanswered(CONNECT_PATIENCE)),
     }
 }

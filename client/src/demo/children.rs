@@ -45,6 +45,11 @@ impl Child {
         &self.name
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// SIGKILL, and wait until the process is gone.
     pub(super) fn kill(&mut self) -> io::Result<()> {
         self.process.kill()?;

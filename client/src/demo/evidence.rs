@@ -14,8 +14,8 @@ use crate::ledger::Ledger;
 /// Bytes of a bitfield per command.
 const CHUNK: usize = 8 << 20;
 
-/// The files of a directory of evidence.
-const FILES: [&str; 3] = ["processed", "failed", "errors"];
+/// The files of a directory of evidence; the last holds a decimal number.
+const FILES: [&str; 4] = ["processed", "failed", "errors", "generated"];
 
 /// Both halves of the ledger, as they are in Redis.
 pub(super) async fn read_ledger(connection: &Connection, ledger: &Ledger) -> Result<(Vec<u8>, Vec<u8>)> {
@@ -43,7 +43,8 @@ async fn read_string(connection: &Connection, key: &str) -> Result<Vec<u8>> {
 
 /// Writes the evidence into `directory`, one file for each part of it.
 pub(super) fn save(directory: &Path, evidence: &Evidence) -> Outcome<()> {
-    let parts = [&evidence.processed, &evidence.failed, &evidence.errors];
+    let generated = format!("{}\n", evidence.generated).into_bytes();
+    let parts = [&evidence.processed, &evidence.failed, &evidence.errors, &generated];
     std::fs::create_dir_all(directory).map_err(|error| at(directory, error))?;
     for (name, bytes) in FILES.iter().zip(parts) {
         let path = directory.join(name);
@@ -54,11 +55,14 @@ pub(super) fn save(directory: &Path, evidence: &Evidence) -> Outcome<()> {
 
 /// Reads what [`save`] wrote.
 pub(super) fn load(directory: &Path) -> Outcome<Evidence> {
-    let [processed, failed, errors] = FILES.map(|name| {
+    let [processed, failed, errors, generated] = FILES.map(|name| {
         let path = directory.join(name);
         std::fs::read(&path).map_err(|error| at(&path, error))
     });
-    Ok(Evidence { processed: processed?, failed: failed?, errors: errors? })
+    let (processed, failed, errors) = (processed?, failed?, errors?);
+    let generated = String::from_utf8_lossy(&generated?).trim().parse();
+    let generated = generated.map_err(|error| Failure::new(format!("{}/generated: {error}", directory.display())))?;
+    Ok(Evidence { generated, processed, failed, errors })
 }
 
 fn at(path: &Path, error: std::io::Error) -> Failure {
@@ -72,12 +76,12 @@ mod tests {
     #[test]
     fn what_was_saved_is_what_is_loaded() {
         let directory = tempfile::tempdir().unwrap();
-        let evidence = Evidence { processed: vec![1, 0], failed: vec![0, 1], errors: b"1\n".to_vec() };
+        let evidence = Evidence { generated: 2, processed: vec![1, 0], failed: vec![0, 1], errors: b"1\n".to_vec() };
         save(&directory.path().join("new"), &evidence).unwrap();
         let loaded = load(&directory.path().join("new")).unwrap();
         assert_eq!(
-            (loaded.processed, loaded.failed, loaded.errors),
-            (evidence.processed, evidence.failed, evidence.errors)
+            (loaded.generated, loaded.processed, loaded.failed, loaded.errors),
+            (evidence.generated, evidence.processed, evidence.failed, evidence.errors)
         );
         assert!(load(directory.path()).unwrap_err().to_string().contains("processed"));
     }

@@ -29,7 +29,8 @@ const LAST_HANDLER: f64 = 0.95;
 /// something left to generate.
 const LAST_GENERATOR: f64 = 0.88;
 
-/// How long a take-over may take before it is given up.
+/// How long a take-over may take before it is given up, besides the event handler's time: a full backlog has no room for
+/// the successor's first push until a message is done.
 const TAKE_OVER: Duration = Duration::from_secs(10);
 /// How often the ledger is asked for the successor. Not part of the measured time.
 const LOOK: Duration = Duration::from_millis(5);
@@ -111,6 +112,7 @@ impl Kills {
         peers: &mut Peers,
         ledger: &Ledger,
         messages: u32,
+        handler_delay: Duration,
     ) -> Outcome<()> {
         let queue = Queue::new(server.connection().clone(), server.endpoint().queue());
         let leadership = queue.leader().await?;
@@ -122,7 +124,8 @@ impl Kills {
         }
         self.generators += 1;
         if left_to_generate
-            && let Some(first_push_at_us) = first_push_after(server, ledger, leadership.token, messages).await?
+            && let Some(first_push_at_us) =
+                first_push_after(server, ledger, leadership.token, messages, TAKE_OVER + handler_delay).await?
         {
             self.take_overs.push(Duration::from_micros(first_push_at_us.saturating_sub(killed_at_us)));
         }
@@ -148,9 +151,15 @@ impl Kills {
 
 /// Waits for the first leadership after `token` whose holder has pushed; when that push was accepted. `None`: the killed
 /// generator had published the last message before it died.
-async fn first_push_after(server: &Server, ledger: &Ledger, token: Token, messages: u32) -> Outcome<Option<u64>> {
+async fn first_push_after(
+    server: &Server,
+    ledger: &Ledger,
+    token: Token,
+    messages: u32,
+    patience: Duration,
+) -> Outcome<Option<u64>> {
     let queue = Queue::new(server.connection().clone(), server.endpoint().queue());
-    let deadline = Instant::now() + TAKE_OVER;
+    let deadline = Instant::now() + patience;
     loop {
         let mut command = redis::cmd("HGETALL");
         command.arg(ledger.terms_key());
@@ -163,7 +172,7 @@ async fn first_push_after(server: &Server, ledger: &Ledger, token: Token, messag
                 return Ok(None);
             }
             return Err(Failure::new(format!(
-                "nobody took over from the generator with token {token} within {TAKE_OVER:?}"
+                "nobody took over from the generator with token {token} within {patience:?}"
             )));
         }
         tokio::time::sleep(LOOK).await;

@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom;
 use super::children::Child;
 use super::{Failure, Outcome};
 
-/// How long a peer may take to finish what it has begun.
+/// How long a peer may take to finish what it has begun, besides the event handler's time.
 const END: Duration = Duration::from_secs(30);
 
 /// How a peer is started.
@@ -77,12 +77,15 @@ impl Peers {
     }
 
     /// Asks all peers to end, and waits until they have. Errors: one does not, or not with exit code 0.
-    pub(super) async fn end(&mut self) -> Outcome<()> {
+    pub(super) async fn end(&mut self, handler_delay: Duration) -> Outcome<()> {
         for peer in &self.running {
             peer.ask_to_end()?;
         }
         for peer in &mut self.running {
-            let status = peer.end(END).await.map_err(|error| Failure::new(format!("{error}\n{}", peer.tail())))?;
+            let status = peer
+                .end(END + handler_delay)
+                .await
+                .map_err(|error| Failure::new(format!("{error}\n{}", peer.tail())))?;
             if !status.success() {
                 return Err(Failure::new(format!("{} ended badly: {status}\n{}", peer.name(), peer.tail())));
             }

@@ -11,7 +11,7 @@ use super::verdict::Verdict;
 /// What a run was like, besides the verdict.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// The generators' sequence at the end (MQ.SEQ).
+    /// How many messages were generated.
     pub generated: u64,
     pub kills: Kills,
     /// Deliveries beyond the first, as the module counts them: told, not judged.
@@ -63,6 +63,9 @@ impl fmt::Display for Verdict {
         line(f, "failed", HumanCount(self.failed))?;
         line(f, "lost", &self.lost)?;
         line(f, "completed twice", &self.doubled)?;
+        if self.generated != u64::from(self.messages) {
+            line(f, "wrongly generated", HumanCount(self.generated))?;
+        }
         for (name, faults) in [
             ("never generated", &self.foreign),
             ("not in getErrors", &self.unprinted),

@@ -83,15 +83,7 @@ impl Server {
 
     /// The most memory that it has used, in bytes.
     pub(super) async fn peak_memory(&self) -> Outcome<u64> {
-        let answer = self.connection.ask(redis::cmd("INFO").arg("memory"), Duration::ZERO).await?;
-        let text = match answer {
-            Value::BulkString(text) => String::from_utf8_lossy(&text).into_owned(),
-            Value::VerbatimString { text, .. } => text,
-            other => return Err(Failure::new(format!("INFO memory: {other:?}"))),
-        };
-        text.lines()
-            .find_map(|line| line.strip_prefix("used_memory_peak:")?.trim().parse().ok())
-            .ok_or_else(|| Failure::new("INFO memory names no used_memory_peak".to_owned()))
+        info_number(&self.connection, "memory", "used_memory_peak").await
     }
 
     /// Where it is.
@@ -106,18 +98,37 @@ async fn first_connection(child: &mut Child, endpoint: &Arc<Endpoint>) -> Outcom
         if let Some(status) = child.ended()? {
             return Err(Failure::new(format!("the server ended at once: {status}\n{}", child.tail())));
         }
-        let answer = match Connection::open(endpoint).await {
-            Ok(connection) => connection.ping().await.map(|()| connection),
-            Err(error) => Err(error),
-        };
-        match answer {
+        match answering(child, endpoint).await {
             Ok(connection) => return Ok(connection),
-            Err(error) if Instant::now() >= deadline => {
-                return Err(Failure::new(format!("the server does not answer: {error}\n{}", child.tail())));
+            Err(failure) if Instant::now() >= deadline => {
+                return Err(Failure::new(format!("the server does not answer: {failure}\n{}", child.tail())));
             }
             Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
+}
+
+/// A connection to this very child: whoever else was quicker to take the port answers too, before the child has ended
+/// for want of it.
+async fn answering(child: &Child, endpoint: &Arc<Endpoint>) -> Outcome<Connection> {
+    let connection = Connection::open(endpoint).await?;
+    let answering = info_number(&connection, "server", "process_id").await?;
+    if answering != u64::from(child.id()) {
+        return Err(Failure::new(format!("process {answering} has its port")));
+    }
+    Ok(connection)
+}
+
+/// The figure `name` of a section of INFO.
+async fn info_number(connection: &Connection, section: &str, name: &str) -> Outcome<u64> {
+    let text = match connection.ask(redis::cmd("INFO").arg(section), Duration::ZERO).await? {
+        Value::BulkString(text) => String::from_utf8_lossy(&text).into_owned(),
+        Value::VerbatimString { text, .. } => text,
+        other => return Err(Failure::new(format!("INFO {section}: {other:?}"))),
+    };
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
+        .ok_or_else(|| Failure::new(format!("INFO {section} names no {name}")))
 }
 
 /// Removes the directory under the server, which stands in it and writes nothing: so not even a SIGKILL of the demo
@@ -132,5 +143,5 @@ fn without_name(directory: TempDir) -> std::io::Result<Option<TempDir>> {
 
 /// The module, where none is named: beside this program.
 pub(super) fn module_beside_program() -> std::io::Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name("libmq.so"))
+    Ok(std::env::current_exe()?.with_file_name(format!("libmq{}", std::env::consts::DLL_SUFFIX)))
 }

@@ -9,6 +9,8 @@ const EXAMPLES: usize = 10;
 /// What was found after a run.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
+    /// The generators' sequence at the end: the number that the next one would have carried.
+    pub generated: u64,
     /// Byte *n*: how often number *n* was processed.
     pub processed: Vec<u8>,
     /// Byte *n*: how often number *n* failed.
@@ -22,6 +24,8 @@ pub struct Evidence {
 pub struct Verdict {
     /// How many numbers there should be.
     pub messages: u32,
+    /// How many the generators numbered.
+    pub generated: u64,
     /// Processed exactly once, and never failed.
     pub processed: u64,
     /// Failed exactly once, and never processed.
@@ -71,13 +75,14 @@ impl fmt::Display for Faults {
 }
 
 impl Verdict {
-    /// Whether every number below `messages` was completed exactly once, nothing else was, and getErrors printed
-    /// exactly the failed ones.
+    /// Whether every number below `messages` was generated and completed exactly once, nothing else was, and getErrors
+    /// printed exactly the failed ones.
     pub fn holds(&self) -> bool {
         [&self.lost, &self.doubled, &self.foreign, &self.unprinted, &self.printed_twice]
             .iter()
             .all(|faults| faults.count == 0)
             && self.misprinted == 0
+            && self.generated == u64::from(self.messages)
             && self.processed + self.failed == u64::from(self.messages)
     }
 }
@@ -86,6 +91,7 @@ impl Verdict {
 pub fn judge(messages: u32, evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict {
         messages,
+        generated: evidence.generated,
         processed: 0,
         failed: 0,
         lost: Faults::default(),
@@ -138,6 +144,7 @@ mod tests {
     /// Ten messages; 3 and 7 failed.
     fn sound() -> Evidence {
         Evidence {
+            generated: 10,
             processed: vec![1, 1, 1, 0, 1, 1, 1, 0, 1, 1],
             failed: vec![0, 0, 0, 1, 0, 0, 0, 1],
             errors: b"7\n3\n".to_vec(),
@@ -183,6 +190,13 @@ mod tests {
         let verdict = verdict_after(|evidence| evidence.processed[3] = 1);
         assert_eq!(verdict.doubled.examples, [3]);
         assert!(!verdict.holds());
+    }
+
+    #[test]
+    fn a_sequence_that_ends_elsewhere_is_found() {
+        for generated in [9, 11] {
+            assert!(!verdict_after(|evidence| evidence.generated = generated).holds());
+        }
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::running::{Errand, Running};
+use super::extending::extend;
+use super::running::{Errand, Hold, Running};
 use super::{EventHandler, Handling, Stance};
-use crate::connection::{Backoff, Connection};
+use crate::connection::{Backoff, Complaint, Connection};
 use crate::error::{Error, Result};
 use crate::queue::{Bond, Claim, Message, Queue, Receipt};
 
@@ -21,13 +22,24 @@ const BLOCK: Duration = Duration::from_secs(3);
 const SESSION_CHECK: Duration = Duration::from_secs(1);
 
 /// How often a blocked claim is asked to end.
-const UNBLOCK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const UNBLOCK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A connection with the claims that were made on it.
 struct Session {
     queue: Queue,
     /// The server's number for the connection; `None`: it would not tell.
     id: Option<i64>,
+}
+
+impl Session {
+    /// Errors: the connection is dead, and the session with it. A refused PING (no permission, a busy server, one that
+    /// cannot write to its disk) is an answer all the same.
+    async fn look(&self) -> Result<()> {
+        match self.queue.connection().ping().await {
+            Err(error) if error.is_lost() => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<H: EventHandler> Handling<H> {
@@ -40,7 +52,7 @@ impl<H: EventHandler> Handling<H> {
                 () = finished(stance) => return,
             };
             let error = match session {
-                Ok(session) => match self.claim_in(&session, running, stance).await {
+                Ok(session) => match self.claim_in(&session, running, stance, &mut backoff).await {
                     Ok(()) => return self.see_out(&session, running).await,
                     Err(error) => error,
                 },
@@ -56,7 +68,7 @@ impl<H: EventHandler> Handling<H> {
     }
 
     async fn open_session(&self) -> Result<Session> {
-        let connection = Connection::open_patiently(&self.endpoint, "claims").await?;
+        let connection = Connection::open_patiently(&self.endpoint, "claims").await;
         let id = match connection.id().await {
             Ok(id) => Some(id),
             Err(error) if error.is_lost() => return Err(error),
@@ -68,14 +80,15 @@ impl<H: EventHandler> Handling<H> {
         Ok(Session { queue: Queue::new(connection, self.endpoint.queue()), id })
     }
 
-    /// Claims until the stance is `Finish`. Errors: the session is over.
+    /// Claims until the stance is `Finish`; a claim that is answered ends the `backoff`. Errors: the session is over.
     async fn claim_in(
         &self,
         session: &Session,
         running: &Arc<Running>,
         stance: &mut watch::Receiver<Stance>,
+        backoff: &mut Backoff,
     ) -> Result<()> {
-        let mut backoff = Backoff::new();
+        let mut complaint = Complaint::new();
         loop {
             let now = *stance.borrow_and_update();
             let step = match now {
@@ -84,11 +97,16 @@ impl<H: EventHandler> Handling<H> {
                 Stance::Claim => self.claim_once(session, running, stance).await,
             };
             match step {
-                Ok(ControlFlow::Continue(())) => backoff.reset(),
+                Ok(ControlFlow::Continue(())) => {
+                    backoff.reset();
+                    complaint.forget();
+                }
                 Ok(ControlFlow::Break(())) => return Ok(()),
                 Err(error) if error.is_lost() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot claim");
+                    if complaint.is_due(&error) {
+                        tracing::warn!(%error, "cannot claim");
+                    }
                     backoff.wait().await;
                 }
             }
@@ -109,7 +127,7 @@ impl<H: EventHandler> Handling<H> {
                 }
                 () = tokio::time::sleep(SESSION_CHECK) => {
                     if running.count() > 0 {
-                        session.queue.connection().ping().await?;
+                        session.look().await?;
                     }
                 }
             }
@@ -130,13 +148,14 @@ impl<H: EventHandler> Handling<H> {
             error = session_end(session) => return Err(error),
         };
         let claim = Claim { count: reserved.count(), lease: Some(self.lease), block: Some(BLOCK), bond: Bond::Session };
+        let asked_at = Instant::now();
         let answer = session.queue.claim(&self.consumer, &claim);
         tokio::pin!(answer);
         let messages = tokio::select! {
             messages = &mut answer => messages?,
             () = unwanted(stance) => loop {
                 if let Some(id) = session.id {
-                    running.ask(Errand::Unblock(id));
+                    running.ask(Errand::Unblock { id, asked_at: Instant::now() });
                 }
                 tokio::select! {
                     messages = &mut answer => break messages?,
@@ -144,15 +163,45 @@ impl<H: EventHandler> Handling<H> {
                 }
             },
         };
+        let hold = Hold::granted(asked_at, self.lease);
         if *stance.borrow() != Stance::Claim {
-            release(session, &messages).await?;
+            release(session, &messages, hold).await?;
             return Ok(ControlFlow::Continue(()));
         }
-        let ends_at = Instant::now() + self.lease;
+        let (messages, hold) = self.still_held(session, messages, hold).await?;
         for message in messages {
-            running.start(&mut reserved, message, ends_at, &self.handler);
+            running.start(&mut reserved, message, hold, &self.handler);
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The messages that are worth starting. An answer that was long on its way, or reached a process that had been
+    /// stopped, may bring claims that are over: where half of the lease may be gone, they are extended first.
+    async fn still_held(
+        &self,
+        session: &Session,
+        mut messages: Vec<Message>,
+        hold: Hold,
+    ) -> Result<(Vec<Message>, Hold)> {
+        if messages.is_empty() || hold.until > Instant::now() + self.lease / 2 {
+            return Ok((messages, hold));
+        }
+        let (current, hold) = match extend(&session.queue, self.lease, &receipts_of(&messages)).await {
+            Ok(extended) => extended,
+            Err(error) if error.is_lost() => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "cannot extend what was claimed long ago, giving it back");
+                release(session, &messages, hold).await?;
+                return Ok((Vec::new(), hold));
+            }
+        };
+        let claimed = messages.len();
+        let mut current = current.into_iter();
+        messages.retain(|_| current.next().unwrap_or(false));
+        if messages.len() < claimed {
+            tracing::warn!(count = claimed - messages.len(), "claims ended before their messages could be started");
+        }
+        Ok((messages, hold))
     }
 
     /// Keeps the session alive while the last handlers run.
@@ -167,19 +216,35 @@ impl<H: EventHandler> Handling<H> {
     }
 }
 
-/// Gives back what was claimed but will not be started.
-async fn release(session: &Session, messages: &[Message]) -> Result<()> {
-    let receipts: Vec<Receipt> = messages.iter().map(|message| message.receipt).collect();
-    let n = session.queue.release(&receipts).await?;
-    tracing::info!(n, "released");
-    Ok(())
+/// Gives back what was claimed but will not be started; while the server is too busy to take it, again and again for as
+/// long as it is ours.
+async fn release(session: &Session, messages: &[Message], hold: Hold) -> Result<()> {
+    let receipts = receipts_of(messages);
+    let mut backoff = Backoff::new();
+    loop {
+        match session.queue.release(&receipts).await {
+            Ok(n) => {
+                tracing::info!(n, "released");
+                return Ok(());
+            }
+            Err(error @ Error::Busy { .. }) if Instant::now() < hold.over_at => {
+                tracing::debug!(%error, "cannot release yet");
+                backoff.wait().await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn receipts_of(messages: &[Message]) -> Vec<Receipt> {
+    messages.iter().map(|message| message.receipt).collect()
 }
 
 /// Comes back when the connection is found dead; why.
 async fn session_end(session: &Session) -> Error {
     loop {
         tokio::time::sleep(SESSION_CHECK).await;
-        if let Err(error) = session.queue.connection().ping().await {
+        if let Err(error) = session.look().await {
             return error;
         }
     }

@@ -13,6 +13,7 @@
 
 mod assignment;
 mod claims;
+mod extending;
 mod retry;
 mod running;
 mod settling;

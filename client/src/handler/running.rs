@@ -36,8 +36,27 @@ pub(super) struct Completion {
 #[derive(Debug)]
 pub(super) enum Errand {
     Complete(Completion),
-    /// End the blocking command of this connection (CLIENT UNBLOCK).
-    Unblock(i64),
+    /// End the blocking command of this connection (CLIENT UNBLOCK); asked for again and again until it has ended.
+    Unblock {
+        id: i64,
+        asked_at: Instant,
+    },
+}
+
+/// How long a claim lasts, as far as its holder can know: the server granted it between question and answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hold {
+    /// It lasts at least until then, if nobody ends it.
+    pub until: Instant,
+    /// By then it is over.
+    pub over_at: Instant,
+}
+
+impl Hold {
+    /// A hold of `lease`, asked for at `asked_at` and granted just now.
+    pub(super) fn granted(asked_at: Instant, lease: Duration) -> Self {
+        Self { until: asked_at + lease, over_at: Instant::now() + lease }
+    }
 }
 
 /// One per process. Every message in `claims` holds one slot.
@@ -52,8 +71,7 @@ pub(super) struct Running {
 
 #[derive(Debug)]
 struct Held {
-    /// No later than this the server lets the claim end.
-    ends_at: Instant,
+    hold: Hold,
     task: AbortHandle,
 }
 
@@ -93,12 +111,12 @@ impl Running {
         self.claims().len()
     }
 
-    /// Starts the handler of a message, in one of the reserved slots, whose claim ends at `ends_at` at the latest.
+    /// Starts the handler of a message in one of the reserved slots.
     pub(super) fn start<H: EventHandler>(
         self: &Arc<Self>,
         reserved: &mut Reserved,
         message: Message,
-        ends_at: Instant,
+        hold: Hold,
         handler: &Arc<H>,
     ) {
         reserved.count = reserved.count.saturating_sub(1);
@@ -117,7 +135,7 @@ impl Running {
             let outcome = handler.handle(&message).await;
             slot.complete(outcome);
         });
-        claims.insert(receipt, Held { ends_at, task: task.abort_handle() });
+        claims.insert(receipt, Held { hold, task: task.abort_handle() });
     }
 
     /// Cancels the handlers of these claims: they are not ours any more. Those that have ended already are left to
@@ -129,34 +147,37 @@ impl Running {
         }
     }
 
-    /// Cancels all handlers, because the session of their claims is over; how many.
+    /// Cancels all handlers, because the session of their claims is over, and the claims with it; how many. Those that
+    /// have ended already are left to be completed once: the server may not have noticed.
     pub(super) fn cancel_all(&self) -> usize {
-        let claims = self.claims();
+        let now = Instant::now();
+        let mut claims = self.claims();
+        claims.values_mut().for_each(|held| held.hold.over_at = now);
         let unfinished = claims.values().filter(|held| !held.task.is_finished());
         unfinished.inspect(|held| held.task.abort()).count()
     }
 
-    /// The claims that end before `before`.
+    /// The claims that may end before `before`.
     pub(super) fn ending_before(&self, before: Instant) -> Vec<Receipt> {
         let mut receipts: Vec<_> =
-            self.claims().iter().filter(|(_, held)| held.ends_at < before).map(|(receipt, _)| *receipt).collect();
+            self.claims().iter().filter(|(_, held)| held.hold.until < before).map(|(receipt, _)| *receipt).collect();
         receipts.sort_unstable();
         receipts
     }
 
-    /// Notes the new end of these claims.
-    pub(super) fn extended(&self, receipts: &[Receipt], ends_at: Instant) {
+    /// Notes how long these claims last from now on.
+    pub(super) fn extended(&self, receipts: &[Receipt], hold: Hold) {
         let mut claims = self.claims();
         for receipt in receipts {
             if let Some(held) = claims.get_mut(receipt) {
-                held.ends_at = ends_at;
+                held.hold = hold;
             }
         }
     }
 
     /// Whether the claim may still be current at `now`.
     pub(super) fn may_be_current(&self, receipt: Receipt, now: Instant) -> bool {
-        self.claims().get(&receipt).is_some_and(|held| now < held.ends_at)
+        self.claims().get(&receipt).is_some_and(|held| now < held.hold.over_at)
     }
 
     /// Forgets messages whose completion the server knows, or need not know any more.
@@ -284,9 +305,9 @@ mod tests {
         let running = Arc::new(Running::new(4, settle));
         let mut reserved = running.reserve().await;
         assert_eq!(reserved.count(), 4);
-        let ends_at = Instant::now() + Duration::from_secs(30);
+        let hold = Hold::granted(Instant::now(), Duration::from_secs(30));
         for (receipt, payload) in (1..).zip(payloads) {
-            running.start(&mut reserved, message(receipt, payload), ends_at, &Arc::new(Obedient));
+            running.start(&mut reserved, message(receipt, payload), hold, &Arc::new(Obedient));
         }
         (running, inbox)
     }
@@ -324,6 +345,7 @@ mod tests {
         assert_eq!(running.cancel_all(), 2);
         running.take_slots(3).await;
         assert_eq!(running.ending_before(Instant::now() + Duration::from_secs(60)), [Receipt(2)]);
+        assert!(!running.may_be_current(Receipt(2), Instant::now()), "nothing is told twice to a lost session");
     }
 
     #[tokio::test(start_paused = true)]
@@ -331,9 +353,17 @@ mod tests {
         let (running, _inbox) = started(&["wait", "wait"]).await;
         let soon = Instant::now() + Duration::from_secs(31);
         assert_eq!(running.ending_before(soon), [Receipt(1), Receipt(2)]);
-        running.extended(&[Receipt(1)], Instant::now() + Duration::from_secs(60));
+        running.extended(&[Receipt(1)], Hold::granted(Instant::now(), Duration::from_secs(60)));
         assert_eq!(running.ending_before(soon), [Receipt(2)]);
         assert!(running.may_be_current(Receipt(1), soon));
         assert!(!running.may_be_current(Receipt(2), soon));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_lasts_from_the_question_at_least_and_from_the_answer_at_most() {
+        let (asked_at, lease) = (Instant::now(), Duration::from_secs(30));
+        tokio::time::advance(Duration::from_secs(4)).await;
+        let hold = Hold::granted(asked_at, lease);
+        assert_eq!((hold.until - asked_at, hold.over_at - asked_at), (lease, lease + Duration::from_secs(4)));
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::claims::UNBLOCK_AGAIN;
+use super::extending::extend;
 use super::running::{Completion, Errand, Running};
 use super::{Handling, Retries};
-use crate::connection::{Backoff, Connection, Endpoint};
+use crate::connection::{Backoff, Complaint, Connection, Endpoint};
 use crate::error::Result;
 use crate::ledger::{Entry, Ledger};
-use crate::queue::{Failed, Failure, Queue, Receipt};
+use crate::queue::{Failed, Failure, Queue, Receipt, Settled};
 
 /// Completions per exchange with the server.
 const BATCH: usize = 1_000;
@@ -25,15 +27,6 @@ const LINGER_ABOVE: usize = 64;
 /// How long it waits.
 const LINGER: Duration = Duration::from_millis(4);
 
-/// Completions by the way in which the server is told of them.
-#[derive(Default)]
-struct Sorted<'a> {
-    /// Through the ledger.
-    noted: Vec<Entry<'a>>,
-    acks: Vec<Receipt>,
-    failures: Vec<Failure<'a>>,
-}
-
 /// The part of a process that tells the server what became of the messages.
 pub(super) struct Settling {
     endpoint: Arc<Endpoint>,
@@ -43,6 +36,26 @@ pub(super) struct Settling {
     running: Arc<Running>,
     /// Opened when it is needed, dropped when it fails.
     queue: Option<Queue>,
+    /// What the server has yet to hear; each holds a slot, so there are no more of them than slots.
+    pending: Vec<Pending>,
+    /// When it is told again; `None`: at once, the last exchange went well.
+    again_at: Option<Instant>,
+    backoff: Backoff,
+    complaint: Complaint,
+}
+
+/// A completion that the server has not heard of, as far as we know.
+struct Pending {
+    completion: Completion,
+    /// It was told before, and may have counted then.
+    told: bool,
+}
+
+/// What one command told the server.
+struct Told {
+    completions: Vec<Pending>,
+    /// How many of them counted.
+    counted: Result<u64>,
 }
 
 impl Settling {
@@ -54,16 +67,21 @@ impl Settling {
             ledger: handling.ledger.clone(),
             running: Arc::clone(running),
             queue: None,
+            pending: Vec::new(),
+            again_at: None,
+            backoff: Backoff::new(),
+            complaint: Complaint::new(),
         }
     }
 
-    /// Runs until the inbox is closed and empty.
+    /// Runs until the inbox is closed and empty; it is closed when nothing is pending.
     pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Errand>) {
         // A claim is extended when less than half of its lease is left: four looks per lease are enough.
         let mut looks = tokio::time::interval(self.lease / 4);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut errands = Vec::with_capacity(BATCH);
         loop {
+            let again_at = self.again_at.unwrap_or_else(Instant::now);
             tokio::select! {
                 received = inbox.recv_many(&mut errands, BATCH) => {
                     if received == 0 {
@@ -78,83 +96,158 @@ impl Settling {
                     self.run_errands(errands.drain(..)).await;
                 }
                 _ = looks.tick() => self.extend_long_claims().await,
+                () = tokio::time::sleep_until(again_at), if self.again_at.is_some() => self.tell_pending().await,
             }
         }
     }
 
     async fn run_errands(&mut self, errands: impl Iterator<Item = Errand>) {
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut unblock = None;
         for errand in errands {
             match errand {
-                Errand::Complete(completion) => batch.push(completion),
-                Errand::Unblock(id) => {
-                    let result = self.unblock(id).await;
-                    self.report("unblock a claim", result);
+                Errand::Complete(completion) => self.pending.push(Pending { completion, told: false }),
+                // One attempt per batch is enough. Whoever has stopped asking needs none.
+                Errand::Unblock { id, asked_at } => unblock = (asked_at.elapsed() < 2 * UNBLOCK_AGAIN).then_some(id),
+            }
+        }
+        if let Some(id) = unblock {
+            let result = self.unblock(id).await;
+            self.report("unblock a claim", result);
+        }
+        if self.again_at.is_none() {
+            self.tell_pending().await;
+        }
+    }
+
+    /// Tells the server what it has not heard yet, one attempt; what must be told again stays pending, for as long as its
+    /// claim may be current. Telling twice is harmless: a receipt counts once.
+    async fn tell_pending(&mut self) {
+        let mut left = std::mem::take(&mut self.pending);
+        while !left.is_empty() {
+            let rest = left.split_off(left.len().min(BATCH));
+            self.tell(std::mem::replace(&mut left, rest)).await;
+            if self.queue.is_none() {
+                self.keep(std::mem::take(&mut left));
+            }
+        }
+        if self.pending.is_empty() {
+            self.again_at = None;
+            self.backoff.reset();
+            self.complaint.forget();
+        } else {
+            self.again_at = Some(Instant::now() + self.backoff.next_wait());
+        }
+    }
+
+    /// One exchange with the server.
+    async fn tell(&mut self, batch: Vec<Pending>) {
+        let told_before = batch.iter().any(|pending| pending.told);
+        let queue = match self.queue().await {
+            Ok(queue) => queue,
+            // Whatever the reason, another attempt to connect may succeed.
+            Err(error) => {
+                self.report("complete messages", Err(error));
+                return self.keep(batch);
+            }
+        };
+        let (mut lost, mut refused, mut unheard, mut again) = (0, 0, None, Vec::new());
+        for Told { completions, counted } in self.send(&queue, batch).await {
+            match counted {
+                Ok(counted) => {
+                    lost += (completions.len() as u64).saturating_sub(counted);
+                    self.let_go(&completions);
+                }
+                Err(error) if error.is_passing() => {
+                    again.extend(completions.into_iter().map(|pending| Pending { told: true, ..pending }));
+                    unheard = Some(error);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, count = completions.len(), "a completion was refused");
+                    refused += completions.len();
+                    self.let_go(&completions);
+                    unheard = Some(error);
                 }
             }
         }
-        self.complete(batch).await;
-    }
-
-    /// Tells the server until it has heard, or until the claims have ended for certain and it need not hear. Repeating
-    /// a batch of unknown outcome is harmless: a receipt counts once.
-    async fn complete(&mut self, mut batch: Vec<Completion>) {
-        let mut backoff = Backoff::new();
-        while !batch.is_empty() {
-            let result = self.complete_once(&batch).await;
-            if self.report("complete messages", result).is_some() {
-                break;
-            }
-            backoff.wait().await;
-            let now = Instant::now();
-            let (open, ended): (Vec<_>, Vec<_>) =
-                batch.into_iter().partition(|completion| self.running.may_be_current(completion.receipt, now));
-            if !ended.is_empty() {
-                tracing::warn!(
-                    count = ended.len(),
-                    "claims ended before their completion could be told; others will process them"
-                );
-                self.running.settled(ended.iter().map(|completion| completion.receipt));
-            }
-            batch = open;
+        if let Some(error) = unheard {
+            self.report("complete messages", Err(error));
         }
-        self.running.settled(batch.iter().map(|completion| completion.receipt));
+        if refused > 0 {
+            tracing::warn!(count = refused, "completions were refused; their messages will be delivered again");
+        }
+        match lost {
+            0 => {}
+            // Those may be the ones that counted before, when the answer did not arrive.
+            _ if told_before => tracing::debug!(count = lost, "completed by an earlier attempt, or claims were lost"),
+            _ => tracing::warn!(count = lost, "messages were processed, but their claims had been lost"),
+        }
+        self.keep(again);
     }
 
-    async fn complete_once(&mut self, batch: &[Completion]) -> Result<()> {
-        let queue = self.queue().await?;
-        let sorted = self.sort(batch);
-        let mut counted = 0;
+    /// Tells all of them at once: noted ones through the ledger, the others with MQ.ACK and MQ.FAIL.
+    async fn send(&self, queue: &Queue, batch: Vec<Pending>) -> Vec<Told> {
+        let mut told = Vec::new();
+        let in_ledger = |pending: &Pending| self.ledger.is_some() && pending.completion.number.is_some();
+        let (noted, plain): (Vec<_>, Vec<_>) = batch.into_iter().partition(in_ledger);
         if let Some(ledger) = &self.ledger
-            && !sorted.noted.is_empty()
+            && !noted.is_empty()
         {
-            counted += ledger.settle(&queue, &sorted.noted).await?;
+            let entries: Vec<Entry> = noted.iter().filter_map(|pending| self.entry(pending)).collect();
+            let counted = ledger.settle(queue, &entries).await;
+            told.push(Told { completions: noted, counted });
         }
-        if !sorted.acks.is_empty() || !sorted.failures.is_empty() {
-            let (acked, failed) = queue.settle(&sorted.acks, &sorted.failures).await?;
-            counted += acked + failed.iter().filter(|failed| **failed != Failed::Stale).count() as u64;
+        let (failures, acks): (Vec<_>, Vec<_>) =
+            plain.into_iter().partition(|pending| pending.completion.outcome.is_err());
+        if acks.is_empty() && failures.is_empty() {
+            return told;
         }
-        let stale = (batch.len() as u64).saturating_sub(counted);
-        tracing::debug!(counted, stale, "completed");
-        Ok(())
-    }
-
-    fn sort<'a>(&self, batch: &'a [Completion]) -> Sorted<'a> {
-        let mut sorted = Sorted::default();
-        for completion in batch {
-            let receipt = completion.receipt;
-            let failure = completion.outcome.as_ref().err().map(|reason| Failure {
-                receipt,
-                retry: self.retries.rest_after(completion.deliveries),
-                reason,
-            });
-            match (completion.number.filter(|_| self.ledger.is_some()), failure) {
-                (Some(number), failure) => sorted.noted.push(Entry { receipt, number, failure }),
-                (None, Some(failure)) => sorted.failures.push(failure),
-                (None, None) => sorted.acks.push(receipt),
+        let receipts: Vec<Receipt> = acks.iter().map(|pending| pending.completion.receipt).collect();
+        let told_failures: Vec<Failure<'_>> = failures.iter().filter_map(|pending| self.failure(pending)).collect();
+        match queue.settle(&receipts, &told_failures).await {
+            Ok(Settled { acked, failed }) => {
+                told.push(Told { completions: acks, counted: acked });
+                told.extend(failures.into_iter().zip(failed).map(|(failure, failed)| Told {
+                    completions: vec![failure],
+                    counted: failed.map(|failed| u64::from(failed != Failed::Stale)),
+                }));
+            }
+            Err(error) => {
+                let completions = acks.into_iter().chain(failures).collect();
+                told.push(Told { completions, counted: Err(error) });
             }
         }
-        sorted
+        told
+    }
+
+    /// A failure as the server is told of it, if it is one.
+    fn failure<'a>(&self, Pending { completion, .. }: &'a Pending) -> Option<Failure<'a>> {
+        let reason = completion.outcome.as_ref().err()?;
+        Some(Failure { receipt: completion.receipt, retry: self.retries.rest_after(completion.deliveries), reason })
+    }
+
+    /// A completion as the ledger notes it, if its message has a number.
+    fn entry<'a>(&self, pending: &'a Pending) -> Option<Entry<'a>> {
+        let Completion { receipt, number, .. } = pending.completion;
+        Some(Entry { receipt, number: number?, failure: self.failure(pending) })
+    }
+
+    /// Keeps these for another attempt, but for those whose claims are over for certain.
+    fn keep(&mut self, completions: Vec<Pending>) {
+        let now = Instant::now();
+        let (open, ended): (Vec<_>, Vec<_>) =
+            completions.into_iter().partition(|pending| self.running.may_be_current(pending.completion.receipt, now));
+        if !ended.is_empty() {
+            tracing::warn!(
+                count = ended.len(),
+                "claims ended before their completion could be told; others will process them"
+            );
+            self.let_go(&ended);
+        }
+        self.pending.extend(open);
+    }
+
+    fn let_go(&self, completions: &[Pending]) {
+        self.running.settled(completions.iter().map(|pending| pending.completion.receipt));
     }
 
     /// Gives the claims that have less than half of their lease left a whole one; cancels the handlers of those that
@@ -171,20 +264,21 @@ impl Settling {
 
     async fn extend(&mut self, receipts: &[Receipt]) -> Result<()> {
         let queue = self.queue().await?;
-        if queue.extend(self.lease, receipts).await? == receipts.len() as u64 {
-            self.running.extended(receipts, Instant::now() + self.lease);
-            return Ok(());
+        let (current, hold) = extend(&queue, self.lease, receipts).await?;
+        let of = |wanted: bool| -> Vec<Receipt> {
+            receipts
+                .iter()
+                .zip(&current)
+                .filter(|(_, current)| **current == wanted)
+                .map(|(receipt, _)| *receipt)
+                .collect()
+        };
+        self.running.extended(&of(true), hold);
+        let lost = of(false);
+        if !lost.is_empty() {
+            self.running.cancel(&lost);
+            tracing::warn!(count = lost.len(), "claims were lost; their handlers are cancelled");
         }
-        // Some are over; the count does not tell which.
-        let current = queue.extend_each(self.lease, receipts).await?;
-        let ends_at = Instant::now() + self.lease;
-        let (held, lost): (Vec<_>, Vec<_>) = receipts.iter().zip(current).partition(|(_, current)| *current);
-        let receipts_of =
-            |some: Vec<(&Receipt, bool)>| -> Vec<Receipt> { some.into_iter().map(|(receipt, _)| *receipt).collect() };
-        let lost = receipts_of(lost);
-        self.running.extended(&receipts_of(held), ends_at);
-        self.running.cancel(&lost);
-        tracing::warn!(count = lost.len(), "claims were lost; their handlers are cancelled");
         Ok(())
     }
 
@@ -207,7 +301,9 @@ impl Settling {
         match result {
             Ok(()) => Some(()),
             Err(error) => {
-                tracing::warn!(%error, "cannot {what}");
+                if self.complaint.is_due(&error) {
+                    tracing::warn!(%error, "cannot {what}");
+                }
                 if error.is_lost() {
                     self.queue = None;
                 }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::trust::{TrustWindow, renewal_interval};
-use crate::connection::{Backoff, Connection, Endpoint};
+use crate::connection::{Backoff, Complaint, Connection, Endpoint};
 use crate::error::{Error, Result};
 use crate::queue::{Bond, Candidacy, Queue, Token};
 
@@ -42,19 +42,24 @@ pub struct Candidate {
 
 impl Candidate {
     /// Stands by until elected, for ever if need be, and takes over: when this returns, no older generator can
-    /// push any more. Errors: only those that no patience can cure (see [`Connection::open_patiently`]).
-    pub async fn stand_by(&self) -> Result<Leader> {
-        let mut backoff = Backoff::new();
+    /// push any more.
+    pub async fn stand_by(&self) -> Leader {
+        let (mut backoff, mut complaint) = (Backoff::new(), Complaint::new());
         loop {
-            let connection = Connection::open_patiently(&self.endpoint, "leadership").await?;
+            let connection = Connection::open_patiently(&self.endpoint, "leadership").await;
             let queue = Queue::new(connection, self.endpoint.queue());
             tracing::info!(candidate = self.name, "standing by");
             loop {
                 match self.stand_by_once(&queue).await {
-                    Ok(Some(leader)) => return Ok(leader),
-                    Ok(None) => backoff.reset(),
+                    Ok(Some(leader)) => return leader,
+                    Ok(None) => {
+                        backoff.reset();
+                        complaint.forget();
+                    }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot stand by for the leadership");
+                        if complaint.is_due(&error) {
+                            tracing::warn!(%error, "cannot stand by for the leadership");
+                        }
                         backoff.wait().await;
                         if error.is_lost() {
                             break;
@@ -160,11 +165,16 @@ impl Leader {
     pub async fn keep(&self) -> Error {
         loop {
             tokio::time::sleep(renewal_interval(self.candidate.lease)).await;
-            if let Err(error) = self.renew().await {
+            let mut backoff = Backoff::new();
+            while let Err(error) = self.renew().await {
                 match error {
-                    Error::Busy { .. } => tracing::warn!(%error, "the lease could not be renewed yet"),
+                    Error::Busy { .. } => {}
+                    // A silence is no end yet: the answer to the next attempt may come while the lease is trusted.
+                    Error::Unanswered(_) if self.trust.borrow().holds(Instant::now()) => {}
                     error => return error,
                 }
+                tracing::warn!(%error, "the lease could not be renewed yet");
+                backoff.wait().await;
             }
         }
     }

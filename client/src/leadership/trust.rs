@@ -37,7 +37,7 @@ impl TrustWindow {
     }
 }
 
-/// How often a lease is renewed: two renewals may fail before it ends.
+/// How often a lease is renewed. A renewal that fails is tried again at once, so this leaves it twice as long to succeed.
 pub fn renewal_interval(lease: Duration) -> Duration {
     lease / 3
 }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn two_renewals_may_fail_within_the_window() {
+    fn a_failed_renewal_has_another_interval_within_the_window() {
         for lease in [Duration::from_millis(100), LEASE, Duration::from_secs(3600)] {
             assert!(renewal_interval(lease) * 2 < lease - margin(lease));
         }

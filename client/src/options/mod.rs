@@ -175,10 +175,10 @@ pub struct Demo {
     /// The server to start
     #[arg(long, env = "MQ_SERVER", default_value = "redis-server", value_name = "PATH")]
     pub server: PathBuf,
-    /// The module to load [default: libmq.so beside this program]
-    #[arg(long, env = "MQ_MODULE", value_name = "PATH")]
+    /// The module to load; none: the one beside this program
+    #[arg(long, env = "MQ_MODULE", value_name = "PATH", help = module_help())]
     pub module: Option<PathBuf>,
-    /// Keep the evidence in DIR: the files `processed`, `failed`, `errors`
+    /// Keep the evidence in DIR: the files `processed`, `failed`, `errors`, `generated`
     #[arg(long, value_name = "DIR")]
     pub evidence: Option<PathBuf>,
     /// Run nothing: only judge the evidence in DIR, for --messages N
@@ -237,6 +237,10 @@ impl Common {
             ledger,
         })
     }
+}
+
+fn module_help() -> String {
+    format!("The module to load [default: libmq{} beside this program]", std::env::consts::DLL_SUFFIX)
 }
 
 /// Leaves room for the random part in a name of 255 bytes.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::error::Result;
+
 /// A number that the queue gave out; below 2^53, never given twice for the same key name.
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
@@ -115,6 +117,15 @@ pub enum Failed {
     Retried,
     /// The receipt was not a current claim; nothing was changed.
     Stale,
+}
+
+/// What became of the commands of one [`Queue::settle`](super::Queue::settle).
+#[derive(Debug)]
+pub struct Settled {
+    /// How many of the acks counted.
+    pub acked: Result<u64>,
+    /// What became of each failure, in the order they were told.
+    pub failed: Vec<Result<Failed>>,
 }
 
 /// Which messages [`Queue::redrive`](super::Queue::redrive) makes ready again.

@@ -12,7 +12,9 @@ use std::time::Duration;
 use redis::{Cmd, Pipeline, Value};
 
 pub use self::info::{Consumer, Figure, Info};
-pub use self::message::{ErroredMessage, Failed, Id, Leadership, Message, Peeked, Receipt, Redrive, State, Token};
+pub use self::message::{
+    ErroredMessage, Failed, Id, Leadership, Message, Peeked, Receipt, Redrive, Settled, State, Token,
+};
 pub(crate) use self::request::millis;
 pub use self::request::{Bond, Candidacy, Claim, Drain, Failure, Push};
 use crate::connection::Connection;
@@ -89,8 +91,9 @@ impl Queue {
         failed(self.number(&self.fail_command(failure)).await?)
     }
 
-    /// Completes and fails many claims in one exchange. How many acks counted, and what became of each failure.
-    pub async fn settle(&self, acks: &[Receipt], failures: &[Failure<'_>]) -> Result<(u64, Vec<Failed>)> {
+    /// Completes and fails many claims in one exchange; one refused command leaves the others as they are. Errors: the
+    /// exchange itself came to nothing.
+    pub async fn settle(&self, acks: &[Receipt], failures: &[Failure<'_>]) -> Result<Settled> {
         let mut commands = Pipeline::new();
         if !acks.is_empty() {
             let mut command = self.command("MQ.ACK");
@@ -102,11 +105,14 @@ impl Queue {
         }
         let mut answers = self.connection.ask_all(&mut commands).await?.into_iter();
         let acked = match acks.is_empty() {
-            true => 0,
-            false => reply::number(&answers.next().ok_or_else(too_few_answers)??)?,
+            true => Ok(0),
+            false => answers.next().ok_or_else(too_few_answers)?.and_then(|answer| reply::number(&answer)),
         };
-        let failures = answers.map(|answer| failed(reply::number(&answer?)?)).collect::<Result<_>>()?;
-        Ok((acked, failures))
+        let failed: Vec<_> = answers.map(|answer| failed(reply::number(&answer?)?)).collect();
+        if failed.len() < failures.len() {
+            return Err(too_few_answers());
+        }
+        Ok(Settled { acked, failed })
     }
 
     /// MQ.EXTEND: a new deadline `lease` from now; how many of the receipts were current claims.

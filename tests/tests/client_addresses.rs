@@ -1,0 +1,123 @@
+//! The client finds its server: whatever the address says, whatever the server says first, and after changes of both.
+
+use mq_tests::{Conn, Peer, Server, Waiter, two_nodes, until};
+
+fn pushed(c: &mut Conn) -> i64 {
+    c.fields("MQ.INFO mq").int("pushed")
+}
+
+/// A peer at `url` generates, another one handles, `stats` and `getErrors` serve the same queue, and all end well.
+#[track_caller]
+fn everything_works(c: &mut Conn, url: &str) {
+    let peers = ["generator --interval 1ms --limit 300", "handler --handler-delay 1ms"]
+        .map(|role| Peer::spawn_bare(format!("--redis {url} --role {role}")));
+    until(&format!("{url}: all are settled"), || {
+        let info = c.fields("MQ.INFO mq");
+        info.int("acked") + info.int("errors") == 300
+    });
+    for peer in peers {
+        peer.terminate();
+        let finished = peer.finish();
+        assert_eq!(finished.status.code(), Some(0), "{url}: {finished:?}");
+    }
+    let errors = c.balanced("mq").int("errors");
+    let stats = Peer::spawn_bare(format!("stats --redis {url}")).finish();
+    assert_eq!(stats.status.code(), Some(0), "{url}: {stats:?}");
+    assert!(stats.stdout.contains("pushed") && stats.stdout.contains("300"), "{url}: {stats:?}");
+    let printed = Peer::spawn_bare(format!("getErrors --redis {url}")).finish();
+    assert_eq!((printed.status.code(), printed.stdout.lines().count() as i64), (Some(0), errors), "{url}: {printed:?}");
+    assert_eq!(c.balanced("mq").int("drained"), errors);
+}
+
+#[test]
+fn a_unix_socket_is_an_address() {
+    let server = Server::builder().config("unixsocket mq.sock").start();
+    everything_works(&mut server.connect(), &format!("unix://{}", server.dir().join("mq.sock").display()));
+}
+
+#[test]
+fn a_database_is_part_of_an_address() {
+    let server = Server::start();
+    everything_works(&mut server.connect_db(3), &format!("{}/3", server.url()));
+}
+
+#[test]
+fn any_node_of_a_cluster_leads_to_the_one_that_serves_the_queue() {
+    for scheme in ["redis+cluster", "redis"] {
+        let nodes = two_nodes();
+        // The second node serves no slot at all.
+        let url = format!("{scheme}://127.0.0.1:{}", nodes[1].port());
+        everything_works(&mut nodes[0].connect(), &url);
+    }
+}
+
+#[test]
+fn a_peer_outlives_a_password_that_is_wrong_for_a_while() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.ok("CONFIG SET requirepass one");
+    let url = format!("redis://:one@127.0.0.1:{}", server.port());
+    let roles = ["auto --interval 5ms", "handler --handler-delay 1ms"];
+    let mut peers = roles.map(|role| Peer::spawn_bare(format!("--redis {url} --role {role}")));
+    until("they are at work", || c.fields("MQ.INFO mq").int("acked") > 0);
+    c.ok("CONFIG SET requirepass two");
+    c.int("CLIENT KILL TYPE normal SKIPME yes");
+    for peer in &peers {
+        until("it was refused", || peer.stderr().contains("WRONGPASS"));
+    }
+    assert!(!peers.iter_mut().any(Peer::has_ended));
+    c.ok("CONFIG SET requirepass one");
+    let before = c.fields("MQ.INFO mq").int("acked");
+    until("they are at work again", || c.fields("MQ.INFO mq").int("acked") > before + 20);
+    for peer in peers {
+        peer.terminate();
+        let finished = peer.finish();
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    }
+}
+
+#[test]
+fn a_wrong_password_at_the_beginning_is_an_error() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.ok("CONFIG SET requirepass one");
+    for url in [format!("redis://:two@127.0.0.1:{}", server.port()), server.url()] {
+        let finished = Peer::spawn_bare(format!("--redis {url}")).finish();
+        assert_eq!(finished.status.code(), Some(1), "{finished:?}");
+        assert!(finished.stderr.contains("WRONGPASS") || finished.stderr.contains("NOAUTH"), "{finished:?}");
+    }
+}
+
+#[test]
+fn a_peer_waits_at_the_beginning_for_a_server_that_is_busy_with_a_script() {
+    let server = Server::builder().config("busy-reply-threshold 50").start();
+    let mut c = server.connect_db(1);
+    let script = Waiter::send(server.connect(), ["EVAL", "while true do end", "0"]);
+    until("the server is busy", || c.call("GET k").is_err_and(|error| error.code() == Some("BUSY")));
+    let peer = Peer::spawn_bare(format!("--redis {}/1 --role generator --interval 5ms", server.url()));
+    until("it waits", || peer.stderr().contains("BUSY"));
+    c.ok("SCRIPT KILL");
+    assert!(script.answer().1.is_err());
+    until("it generates", || pushed(&mut c) > 0);
+}
+
+#[test]
+fn a_peer_waits_at_the_beginning_for_a_server_that_has_no_room_for_it() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.ok("CONFIG SET maxclients 1");
+    for (n, options) in ["", "/0?protocol=resp3", "/1"].into_iter().enumerate() {
+        let url = format!("redis://default:any@127.0.0.1:{}{options}", server.port());
+        let peer = Peer::spawn_bare(format!("--redis {url} --role generator --queue q{n} --interval 5ms"));
+        until("it waits", || peer.stderr().contains("cannot be served yet"));
+        c.ok("CONFIG SET maxclients 100");
+        let db = if options == "/1" { 1 } else { 0 };
+        let mut there = server.connect_db(db);
+        until("it generates", || there.int(format!("EXISTS q{n}")) == 1);
+        peer.terminate();
+        assert!(peer.finish().status.success());
+        drop(there);
+        until("all are gone", || c.server_count("clients", "connected_clients") == 1);
+        c.ok("CONFIG SET maxclients 1");
+    }
+}
