@@ -37,7 +37,7 @@ pub use conn::{Conn, Words};
 pub use peer::{Finished, Peer};
 pub use queues::{Churn, EveryState, every_state};
 pub use redis::Value;
-pub use reply::{Claim, Drained, Fields, Leadership, text_of};
+pub use reply::{Claim, Drained, Fields, Leadership, strings, text_of};
 pub use server::{Builder, Server};
 pub use terminal::Terminal;
 pub use wait::{DEADLINE, eventually, median, until};

@@ -38,6 +38,19 @@ pub fn text_of(value: &Value) -> Option<String> {
     }
 }
 
+/// The elements of an array of strings.
+///
+/// # Panics
+/// For anything else.
+#[track_caller]
+#[must_use]
+pub fn strings(value: &Value) -> Vec<String> {
+    match value {
+        Value::Map(pairs) => pairs.iter().flat_map(|(name, value)| [name, value]).filter_map(text_of).collect(),
+        _ => list(value).iter().filter_map(text_of).collect(),
+    }
+}
+
 /// One element of MQ.CLAIM's reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {

@@ -20,6 +20,7 @@ const PORT_ATTEMPTS: usize = 8;
 #[must_use]
 pub struct Builder {
     module: bool,
+    arguments: String,
     cluster: bool,
     lines: Vec<String>,
 }
@@ -34,6 +35,12 @@ impl Builder {
     /// Leaves the module out.
     pub fn without_module(mut self) -> Self {
         self.module = false;
+        self
+    }
+
+    /// What `loadmodule` says behind the path.
+    pub fn module_arguments(mut self, arguments: &str) -> Self {
+        arguments.clone_into(&mut self.arguments);
         self
     }
 
@@ -58,10 +65,18 @@ impl Builder {
     /// When it does not, with the end of its log.
     pub fn start(self) -> Server {
         let dir = TempDir::with_prefix("mq-test-").expect("a temporary directory");
-        let mut server =
-            Server { port: 0, dir, module: self.module, cluster: self.cluster, lines: self.lines, process: None };
+        let mut server = Server {
+            port: 0,
+            dir,
+            module: self.module,
+            arguments: self.arguments,
+            cluster: self.cluster,
+            lines: self.lines,
+            process: None,
+        };
         for _ in 0..PORT_ATTEMPTS {
             server.port = free_port();
+            server.write_config();
             if server.launch() {
                 return server;
             }
@@ -75,6 +90,7 @@ pub struct Server {
     port: u16,
     dir: TempDir,
     module: bool,
+    arguments: String,
     cluster: bool,
     lines: Vec<String>,
     process: Option<Child>,
@@ -88,7 +104,7 @@ impl Server {
 
     /// The same, with more configuration.
     pub fn builder() -> Builder {
-        Builder { module: true, cluster: false, lines: Vec::new() }
+        Builder { module: true, arguments: String::new(), cluster: false, lines: Vec::new() }
     }
 
     /// A new connection (RESP2, database 0).
@@ -253,7 +269,7 @@ impl Server {
 
     /// Starts the process and waits until it, and no other, answers at the port. False if it ended instead.
     fn launch(&mut self) -> bool {
-        let config = self.write_config();
+        let config = self.config();
         let binary = std::env::var_os("MQ_SERVER").unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(&binary);
         command.arg(config).current_dir(self.dir()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -278,7 +294,12 @@ impl Server {
         answers
     }
 
-    fn write_config(&self) -> PathBuf {
+    /// The configuration file, which is the server's own once it has started: CONFIG REWRITE changes it.
+    fn config(&self) -> PathBuf {
+        self.dir().join("server.conf")
+    }
+
+    fn write_config(&self) {
         let mut lines = vec![
             format!("port {}", self.port),
             format!("dir {}", self.dir().display()),
@@ -294,16 +315,14 @@ impl Server {
         ];
         if self.module {
             let module = built("MQ_MODULE", &format!("libmq{}", std::env::consts::DLL_SUFFIX));
-            lines.push(format!("loadmodule {}", module.display()));
+            lines.push(format!("loadmodule {} {}", module.display(), self.arguments));
         }
         if self.cluster {
             // The default, 10,000 above the port, may not exist.
             lines.extend(["cluster-enabled yes".into(), format!("cluster-port {}", free_port())]);
         }
         lines.extend(self.lines.iter().cloned());
-        let path = self.dir().join("server.conf");
-        fs::write(&path, lines.join("\n") + "\n").expect("the directory is writable");
-        path
+        fs::write(self.config(), lines.join("\n") + "\n").expect("the directory is writable");
     }
 
     fn log_tail(&self) -> String {
