@@ -5,7 +5,7 @@
 //! is kept by block: each has a lower bound of its deadlines, made exact when it is reached.
 
 use crate::block::{BLOCK, Block};
-use crate::messages::Place;
+use crate::lane::Place;
 use crate::{Receipt, Time};
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! Delayed messages, by id and by the time at which they become ready.
 
-use crate::messages::Place;
+use crate::lane::Place;
 use crate::table::Table;
 use crate::{Id, Time};
 

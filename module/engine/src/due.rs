@@ -1,7 +1,7 @@
 //! Due work: what time alone does to a queue. It is done by the next step, at most [`DUE_PER_STEP`] pieces at once.
 
 use crate::claims::Claim;
-use crate::messages::Place;
+use crate::lane::Place;
 use crate::queue::{DUE_PER_STEP, Queue};
 use crate::segment::NO_CLAIM;
 use crate::{Id, Moment, Receipt, Time};

@@ -1,6 +1,6 @@
 //! The error store: errored messages by id.
 
-use crate::messages::Place;
+use crate::lane::Place;
 use crate::table::Table;
 use crate::texts::{TextId, Texts};
 use crate::{Id, Span, Time};

@@ -1,6 +1,6 @@
 //! Groups: of the messages that share one, at most one is claimed at a time, in the order of the queue.
 
-use crate::messages::Returned;
+use crate::lane::Returned;
 use crate::table::Table;
 use crate::texts::TextId;
 use crate::{Id, Priority};

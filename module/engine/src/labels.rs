@@ -2,7 +2,7 @@
 //! pay nothing for them: a labelled one lies in a parked lane, and only there is a label looked for.
 
 use crate::groups::Groups;
-use crate::messages::Place;
+use crate::lane::Place;
 use crate::table::Table;
 use crate::texts::{TextId, Texts};
 use crate::{Id, Span, Time};

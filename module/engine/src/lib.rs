@@ -28,6 +28,7 @@ mod errors;
 mod groups;
 mod invariants;
 mod labels;
+mod lane;
 mod leader;
 mod load;
 mod memory;

@@ -6,7 +6,7 @@
 
 use crate::claims::Kind;
 use crate::codec::Writer;
-use crate::messages::{Place, Returned};
+use crate::lane::{Place, Returned};
 use crate::queue::Queue;
 use crate::segment::Segment;
 

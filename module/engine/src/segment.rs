@@ -1,6 +1,6 @@
 //! A segment: up to 512 messages of one lane, packed one behind the other. No message has an allocation of its own.
 
-use crate::messages::LaneKey;
+use crate::lane::LaneKey;
 use crate::{Id, Time};
 use std::ops::Range;
 

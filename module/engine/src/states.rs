@@ -5,7 +5,7 @@ use crate::delays::Delayed;
 use crate::errors::Errored;
 use crate::groups::{Groups, Turn};
 use crate::labels::{Label, Labelled};
-use crate::messages::{LaneKey, Place, Returned, Taken};
+use crate::lane::{LaneKey, Place, Returned, Taken};
 use crate::queue::{DUE_PER_STEP, Queue, TTL_REASON};
 use crate::texts::TextId;
 use crate::{Id, Time};

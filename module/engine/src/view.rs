@@ -3,7 +3,7 @@
 use crate::claims::{Claim, Kind};
 use crate::delays::Delayed;
 use crate::errors::Errored;
-use crate::messages::{Lane, Place, Returned};
+use crate::lane::{Lane, Place, Returned};
 use crate::queue::Queue;
 use crate::segment::NO_CLAIM;
 use crate::texts::TextId;

@@ -3,7 +3,7 @@
 use super::{read_receipts, replay_operation};
 use crate::claims::Kind;
 use crate::codec::{Corrupt, Reader, Writer};
-use crate::messages::Place;
+use crate::lane::Place;
 use crate::operation::Operation;
 use crate::queue::REPLY_BYTES;
 use crate::{Id, Moment, Queue, Receipt, SessionId, Span};
