@@ -22,6 +22,8 @@
 //! lacks says so with [`skip!`].
 
 mod conn;
+mod document;
+mod example;
 mod peer;
 mod queues;
 mod reply;
@@ -30,6 +32,8 @@ mod wait;
 mod waiter;
 
 pub use conn::{Conn, Words};
+pub use document::{Block, Document};
+pub use example::run_example;
 pub use peer::{Finished, Peer};
 pub use queues::{Churn, EveryState, every_state};
 pub use redis::Value;

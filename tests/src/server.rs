@@ -20,6 +20,7 @@ const PORT_ATTEMPTS: usize = 8;
 #[must_use]
 pub struct Builder {
     module: bool,
+    module_arguments: String,
     cluster: bool,
     lines: Vec<String>,
 }
@@ -34,6 +35,12 @@ impl Builder {
     /// Leaves the module out.
     pub fn without_module(mut self) -> Self {
         self.module = false;
+        self
+    }
+
+    /// Arguments of `loadmodule`.
+    pub fn module_arguments(mut self, arguments: &str) -> Self {
+        self.module_arguments = arguments.into();
         self
     }
 
@@ -58,10 +65,10 @@ impl Builder {
     /// When it does not, with the end of its log.
     pub fn start(self) -> Server {
         let dir = TempDir::with_prefix("mq-test-").expect("a temporary directory");
-        let mut server =
-            Server { port: 0, dir, module: self.module, cluster: self.cluster, lines: self.lines, process: None };
+        let mut server = Server { port: 0, dir, process: None };
         for _ in 0..PORT_ATTEMPTS {
             server.port = free_port();
+            server.write_config(&self);
             if server.launch() {
                 return server;
             }
@@ -74,9 +81,6 @@ impl Builder {
 pub struct Server {
     port: u16,
     dir: TempDir,
-    module: bool,
-    cluster: bool,
-    lines: Vec<String>,
     process: Option<Child>,
 }
 
@@ -88,7 +92,7 @@ impl Server {
 
     /// The same, with more configuration.
     pub fn builder() -> Builder {
-        Builder { module: true, cluster: false, lines: Vec::new() }
+        Builder { module: true, module_arguments: String::new(), cluster: false, lines: Vec::new() }
     }
 
     /// A new connection (RESP2, database 0).
@@ -190,7 +194,7 @@ impl Server {
         process.wait().expect("a killed child ends");
     }
 
-    /// Starts a stopped or killed server again: same port, same directory, same configuration.
+    /// Starts a stopped or killed server again: same port, same directory, same configuration file.
     ///
     /// # Panics
     /// When it does not come up.
@@ -245,10 +249,9 @@ impl Server {
 
     /// Starts the process and waits until it, and no other, answers at the port. False if it ended instead.
     fn launch(&mut self) -> bool {
-        let config = self.write_config();
         let binary = std::env::var_os("MQ_SERVER").unwrap_or_else(|| "redis-server".into());
         let mut process = Command::new(&binary)
-            .arg(config)
+            .arg(self.config_file())
             .current_dir(self.dir())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -274,7 +277,11 @@ impl Server {
         answers
     }
 
-    fn write_config(&self) -> PathBuf {
+    fn config_file(&self) -> PathBuf {
+        self.dir().join("server.conf")
+    }
+
+    fn write_config(&self, builder: &Builder) {
         let mut lines = vec![
             format!("port {}", self.port),
             format!("dir {}", self.dir().display()),
@@ -288,18 +295,16 @@ impl Server {
             "repl-ping-replica-period 3600".into(),
             "shutdown-timeout 0".into(),
         ];
-        if self.module {
+        if builder.module {
             let module = built("MQ_MODULE", &format!("libmq{}", std::env::consts::DLL_SUFFIX));
-            lines.push(format!("loadmodule {}", module.display()));
+            lines.push(format!("loadmodule {} {}", module.display(), builder.module_arguments));
         }
-        if self.cluster {
+        if builder.cluster {
             // The default, 10,000 above the port, may not exist.
             lines.extend(["cluster-enabled yes".into(), format!("cluster-port {}", free_port())]);
         }
-        lines.extend(self.lines.iter().cloned());
-        let path = self.dir().join("server.conf");
-        fs::write(&path, lines.join("\n") + "\n").expect("the directory is writable");
-        path
+        lines.extend(builder.lines.iter().cloned());
+        fs::write(self.config_file(), lines.join("\n") + "\n").expect("the directory is writable");
     }
 
     fn log_tail(&self) -> String {
