@@ -180,6 +180,8 @@ mod tests {
                 "MQ.LEADER $ me BLOCK 0",
                 "MQ.DRAINERRORS $",
                 "MQ.REDRIVE $",
+                "MQ.REMOVE $ 1",
+                "MQ.PURGE $ READY",
                 "MQ.PEEK $ READY",
                 "MQ.INFO $",
                 "MQ.CONFIG $",

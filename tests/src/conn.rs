@@ -65,12 +65,26 @@ impl Conn {
         Ok(Self(Client::open(address.set_redis_settings(settings))?.get_connection()?))
     }
 
+    /// A connection of a process that the test has started, to a server that it was told of.
+    ///
+    /// # Panics
+    /// If nobody listens there.
+    #[must_use]
+    pub fn to_port(port: u16) -> Self {
+        Self::open(port, RedisConnectionInfo::default()).expect("a server at that port")
+    }
+
     /// Any command; a refusal is an `Err`.
     ///
     /// # Errors
     /// What the server answered with `-`, or the connection's end.
     pub fn call(&mut self, command: impl Words) -> RedisResult<Value> {
         self.0.req_packed_command(&packed(&command))?.extract_error()
+    }
+
+    /// Any command; a refusal as it stood on the wire.
+    pub(crate) fn answer(&mut self, command: impl Words) -> Result<Value, String> {
+        self.call(command).map_err(|e| on_the_wire(&e))
     }
 
     /// Any command that is expected to be accepted.

@@ -23,6 +23,8 @@
 
 mod cluster;
 mod conn;
+mod document;
+mod example;
 mod parent;
 mod peer;
 mod queues;
@@ -34,6 +36,8 @@ mod waiter;
 
 pub use cluster::two_nodes;
 pub use conn::{Conn, Words};
+pub use document::{Block, Document};
+pub use example::run_example;
 pub use peer::{Finished, Peer};
 pub use queues::{Churn, EveryState, every_state};
 pub use redis::Value;

@@ -204,6 +204,13 @@ impl Fields {
         self.0.keys().map(String::as_str)
     }
 
+    /// The field as a map.
+    #[track_caller]
+    #[must_use]
+    pub fn fields(&self, name: &str) -> Self {
+        Self::from_value(self.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}")))
+    }
+
     /// The field as a list of maps.
     #[track_caller]
     #[must_use]

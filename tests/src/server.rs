@@ -20,7 +20,7 @@ const PORT_ATTEMPTS: usize = 8;
 #[must_use]
 pub struct Builder {
     module: bool,
-    arguments: String,
+    module_arguments: String,
     cluster: bool,
     lines: Vec<String>,
 }
@@ -38,9 +38,9 @@ impl Builder {
         self
     }
 
-    /// What `loadmodule` says behind the path.
+    /// Arguments of `loadmodule`.
     pub fn module_arguments(mut self, arguments: &str) -> Self {
-        arguments.clone_into(&mut self.arguments);
+        self.module_arguments = arguments.into();
         self
     }
 
@@ -65,18 +65,10 @@ impl Builder {
     /// When it does not, with the end of its log.
     pub fn start(self) -> Server {
         let dir = TempDir::with_prefix("mq-test-").expect("a temporary directory");
-        let mut server = Server {
-            port: 0,
-            dir,
-            module: self.module,
-            arguments: self.arguments,
-            cluster: self.cluster,
-            lines: self.lines,
-            process: None,
-        };
+        let mut server = Server { port: 0, dir, process: None };
         for _ in 0..PORT_ATTEMPTS {
             server.port = free_port();
-            server.write_config();
+            server.write_config(&self);
             if server.launch() {
                 return server;
             }
@@ -89,10 +81,6 @@ impl Builder {
 pub struct Server {
     port: u16,
     dir: TempDir,
-    module: bool,
-    arguments: String,
-    cluster: bool,
-    lines: Vec<String>,
     process: Option<Child>,
 }
 
@@ -104,7 +92,7 @@ impl Server {
 
     /// The same, with more configuration.
     pub fn builder() -> Builder {
-        Builder { module: true, arguments: String::new(), cluster: false, lines: Vec::new() }
+        Builder { module: true, module_arguments: String::new(), cluster: false, lines: Vec::new() }
     }
 
     /// A new connection (RESP2, database 0).
@@ -214,7 +202,7 @@ impl Server {
         process.wait().expect("a killed child ends");
     }
 
-    /// Starts a stopped or killed server again: same port, same directory, same configuration.
+    /// Starts a stopped or killed server again: same port, same directory, same configuration file.
     ///
     /// # Panics
     /// When it does not come up.
@@ -269,10 +257,10 @@ impl Server {
 
     /// Starts the process and waits until it, and no other, answers at the port. False if it ended instead.
     fn launch(&mut self) -> bool {
-        let config = self.config();
         let binary = std::env::var_os("MQ_SERVER").unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(&binary);
-        command.arg(config).current_dir(self.dir()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg(self.config_file()).current_dir(self.dir());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = die_with_parent(&mut command)
             .spawn()
             .unwrap_or_else(|e| panic!("{}: {e} (MQ_SERVER names another server)", binary.display()));
@@ -295,11 +283,11 @@ impl Server {
     }
 
     /// The configuration file, which is the server's own once it has started: CONFIG REWRITE changes it.
-    fn config(&self) -> PathBuf {
+    fn config_file(&self) -> PathBuf {
         self.dir().join("server.conf")
     }
 
-    fn write_config(&self) {
+    fn write_config(&self, builder: &Builder) {
         let mut lines = vec![
             format!("port {}", self.port),
             format!("dir {}", self.dir().display()),
@@ -313,16 +301,16 @@ impl Server {
             "repl-ping-replica-period 3600".into(),
             "shutdown-timeout 0".into(),
         ];
-        if self.module {
+        if builder.module {
             let module = built("MQ_MODULE", &format!("libmq{}", std::env::consts::DLL_SUFFIX));
-            lines.push(format!("loadmodule {} {}", module.display(), self.arguments));
+            lines.push(format!("loadmodule {} {}", module.display(), builder.module_arguments));
         }
-        if self.cluster {
+        if builder.cluster {
             // The default, 10,000 above the port, may not exist.
             lines.extend(["cluster-enabled yes".into(), format!("cluster-port {}", free_port())]);
         }
-        lines.extend(self.lines.iter().cloned());
-        fs::write(self.config(), lines.join("\n") + "\n").expect("the directory is writable");
+        lines.extend(builder.lines.iter().cloned());
+        fs::write(self.config_file(), lines.join("\n") + "\n").expect("the directory is writable");
     }
 
     fn log_tail(&self) -> String {

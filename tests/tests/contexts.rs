@@ -117,6 +117,8 @@ fn every_command_names_its_key_its_arity_and_its_summary() {
         "MQ.LEADER thekey",
         "MQ.DRAINERRORS thekey",
         "MQ.REDRIVE thekey",
+        "MQ.REMOVE thekey 1",
+        "MQ.PURGE thekey READY",
         "MQ.PEEK thekey READY",
         "MQ.INFO thekey",
         "MQ.CONFIG thekey",

@@ -9,14 +9,17 @@
 //! The life of a message:
 //!
 //! ```text
-//!              PUSH                    CLAIM                      ACK
-//!   (nothing) ───────► READY ─────────────────────► CLAIMED ─────────────────► done, nothing kept
+//!              PUSH                    CLAIM                       ACK
+//!   (nothing) ───────► READY ─────────────────────► CLAIMED ───────────────────► done, nothing kept
 //!        │              ▲ ▲ ▲                        │  │ │
 //!        │ DELAY        │ │ └─ RELEASE, claim ended ─┘  │ │ FAIL; or claim ended
 //!        ▼              │ │    (lease or session)       │ │ and no delivery left
 //!     DELAYED ── due ───┘ │                             │ ▼
 //!        ▲                └────── REDRIVE ─────────── ERRORED ── DRAINERRORS ──► taken, nothing kept
-//!        └───────────── FAIL … RETRY ms ────────────────┘
+//!        └───────────── FAIL … RETRY ms ────────────────┘ ▲ └── errors-keep ───► dropped, nothing kept
+//!        TTL over while READY or DELAYED ─────────────────┘
+//!
+//!     READY, DELAYED or ERRORED ── REMOVE, PURGE ──────────────────────────────► removed, nothing kept
 //! ```
 
 mod block;

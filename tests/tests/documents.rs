@@ -1,0 +1,75 @@
+//! The documents agree with each other.
+
+use mq_tests::Document;
+
+/// The lines of the drawing, without what stands before each in the document.
+fn drawing(document: &Document) -> Vec<String> {
+    const FIRST: &str = "PUSH                    CLAIM";
+    let lines = document.lines();
+    let first = lines.iter().position(|line| line.contains(FIRST)).expect("a drawing");
+    let drawn = lines[first..].iter().take_while(|line| !line.contains("```"));
+    drawn
+        .map(|line| {
+            line.strip_prefix("//!").map_or(line.as_str(), |line| line.strip_prefix(' ').unwrap_or(line)).to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn the_life_of_a_message_is_drawn_alike_everywhere() {
+    let drawn = drawing(&Document::read("README.md"));
+    assert_eq!(drawn, drawing(&Document::read("module/DESIGN.md")));
+    assert_eq!(drawn, drawing(&Document::read("module/engine/src/lib.rs")));
+    for word in [
+        "PUSH",
+        "CLAIM",
+        "ACK",
+        "FAIL",
+        "RETRY",
+        "RELEASE",
+        "REDRIVE",
+        "DRAINERRORS",
+        "REMOVE",
+        "PURGE",
+        "TTL",
+        "errors-keep",
+    ] {
+        assert!(drawn.iter().any(|line| line.contains(word)), "{word}");
+    }
+}
+
+#[test]
+fn the_books_are_the_same_everywhere() {
+    let books = "pushed = ready + delayed + claimed + errors + acked + drained + removed + dropped";
+    for file in ["module/COMMANDS.md", "README.md", "module/DESIGN.md"] {
+        assert!(Document::read(file).lines().iter().any(|line| line.contains(books)), "{file}");
+    }
+}
+
+#[test]
+fn every_link_between_the_documents_leads_somewhere() {
+    for file in ["README.md", "module/COMMANDS.md", "module/PATTERNS.md", "module/DESIGN.md"] {
+        let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for line in Document::read(file).lines() {
+            for target in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+                if path.starts_with("http") {
+                    continue;
+                }
+                let path = if path.is_empty() { file.to_owned() } else { format!("{folder}/{path}") };
+                let linked = Document::read(path.trim_start_matches('/'));
+                let anchor_of = |heading: &str| {
+                    let kept = heading.to_lowercase();
+                    kept.chars()
+                        .filter(|c| c.is_alphanumeric() || " -".contains(*c))
+                        .collect::<String>()
+                        .replace(' ', "-")
+                };
+                let headings = linked.lines().iter().filter(|line| line.starts_with('#'));
+                let found =
+                    headings.map(|line| anchor_of(line.trim_start_matches(['#', ' ']))).any(|found| found == anchor);
+                assert!(anchor.is_empty() || found, "{file}: {target}");
+            }
+        }
+    }
+}
