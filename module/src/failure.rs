@@ -52,7 +52,7 @@ fn refused(refusal: &Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Refusal::OutOfOrder { expected } => {
             write!(f, "OUTOFORDER the number expected from this producer is {expected}")
         }
-        Refusal::QueueFull { max_length } => write!(f, "QUEUEFULL the queue's max-length is {max_length} messages"),
+        Refusal::QueueFull { max_length } => write!(f, "QUEUEFULL the queue would pass its max-length of {max_length}"),
         Refusal::TokenAhead => f.write_str("ERR FENCE token is more than a day ahead of the server's clock"),
         Refusal::ProducersFull => f.write_str(
             "ERR SEQ producer is new, and the queue remembers as many as it can whose last push carried FENCE",

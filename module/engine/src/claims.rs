@@ -249,11 +249,11 @@ impl Claims {
         first
     }
 
-    /// How many claims have ended at `now`, by kind message.
-    pub fn ended(&self, now: Time) -> u64 {
-        let blocks = self.due.iter().take_while(|(bound, _)| *bound <= now);
+    /// The claims that have ended at `now`.
+    pub fn ended(&self, now: Time) -> impl Iterator<Item = (Receipt, &Claim)> {
+        let blocks = self.due.iter().take_while(move |(bound, _)| *bound <= now);
         let claims = blocks.flat_map(|(_, number)| self.blocks[self.by_number[number] as usize].iter());
-        claims.filter(|(_, claim)| claim.deadline <= now).count() as u64
+        claims.filter(move |(_, claim)| claim.deadline <= now)
     }
 
     /// The largest receipt that names a claim.

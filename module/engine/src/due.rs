@@ -1,6 +1,6 @@
 //! Due work: what time alone does to a queue. It is done by the next step, at most [`DUE_PER_STEP`] pieces at once.
 
-use crate::claims::Claim;
+use crate::claims::{Claim, Kind};
 use crate::lane::Place;
 use crate::queue::{DUE_PER_STEP, Queue};
 use crate::segment::NO_CLAIM;
@@ -60,7 +60,7 @@ impl Queue {
     pub(crate) fn overdue(&self, now: Time) -> u64 {
         let keep = self.settings.errors_keep;
         let old_errors = if keep.0 > 0 { self.errors.older(keep, now, usize::MAX) } else { 0 };
-        self.claims.ended(now) + self.delays.due(now) + self.labels.due(now) + old_errors
+        self.claims.ended(now).count() as u64 + self.delays.due(now) + self.labels.due(now) + old_errors
     }
 
     /// How many errors the due work of this moment drops, counted up to `limit`.
@@ -71,7 +71,14 @@ impl Queue {
         }
         let waiting = self.errors.older(keep, moment.now, limit);
         let left = limit.saturating_sub(usize::try_from(waiting).unwrap_or(limit));
-        let drained = self.errors.all_draining().filter(|id| self.is_old_error(*id, moment));
+        // A drain that ends at this moment frees its error: those whose lease is over, and at the start of a term those of
+        // sessions.
+        let ended = self.claims.ended(moment.now).map(|(_, claim)| *claim);
+        let sessions = if moment.term.is_some() { self.owners.of_all_sessions() } else { Vec::new() };
+        let of_sessions = sessions.iter().flat_map(|owner| self.claims.chain(&self.owners.get(*owner).chain));
+        let of_sessions = of_sessions.map(|(_, claim)| *claim).filter(|claim| claim.deadline > moment.now);
+        let drains = ended.chain(of_sessions).filter(|claim| claim.kind == Kind::Error);
+        let drained = drains.filter(|claim| self.is_old_error(self.messages.id(claim.place), moment));
         waiting + drained.take(left).count() as u64
     }
 

@@ -86,11 +86,6 @@ impl Errors {
         self.waiting.iter().map(|(id, errored)| (*id, errored))
     }
 
-    /// By id: those that are being drained.
-    pub fn all_draining(&self) -> impl Iterator<Item = Id> {
-        self.draining.keys().copied()
-    }
-
     /// The oldest one that nobody is draining.
     pub fn oldest(&self) -> Option<(Time, Id)> {
         self.by_age.first().map(|(first, ())| *first)

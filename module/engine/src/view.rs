@@ -135,13 +135,20 @@ impl Queue {
             claimed,
             errors: self.errors.len(),
             overdue: self.overdue(now),
-            oldest_ready_age: self.messages.oldest_ready().map(|opened| now.since(opened)),
+            oldest_ready_age: self.oldest_ready().map(|opened| now.since(opened)),
             next_due_in: self.next_due_exactly().map(|due| due.since(now)),
             leader: self.leader(now),
             leader_changes: self.leadership.changes,
             totals: self.totals,
             memory_bytes: self.memory_bytes(),
         }
+    }
+
+    /// When the segment of the oldest ready message was opened. Of those that their groups hold back, the first is the oldest.
+    fn oldest_ready(&self) -> Option<Time> {
+        let held =
+            self.labels.groups.held.first().map(|(_, held)| self.messages.segment(held.place.segment).created_at);
+        self.messages.oldest_ready().into_iter().chain(held).min()
     }
 
     /// Consumers that hold claims of messages, by name, at most `count`.

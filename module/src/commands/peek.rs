@@ -11,7 +11,7 @@ use crate::syntax::{Argument, Choice, KeyUse, OneOf, Slot, Syntax};
 /// `MQ.PEEK queue READY|DELAYED|CLAIMED|ERRORS [AFTER id] [COUNT n]` or `MQ.PEEK queue ID id [id ...]`
 ///
 /// An array, by id, of maps with what is known in that state; with ID an array of the maps of these messages in the order of
-/// the call, nil for those that are done.
+/// the call, nil for those that are done; fewer maps than ids where one reply carries no more.
 pub struct Peek;
 
 /// The most messages of one look.
@@ -63,9 +63,9 @@ fn peek_state(call: &Call<'_>, state: PeekState) -> Result<(), Failure> {
     let (after, count) = (call.number(AFTER).map(Id), call.count(COUNT).unwrap_or(DEFAULT_COUNT));
     let shown = look(call.context, call.queue, |queue, glance| {
         let messages = queue.peek(state, after, count);
-        let shown = within_a_reply(&messages);
-        call.reply().array(shown.len());
-        shown.iter().for_each(|message| reply(call.reply(), state, message, glance.now));
+        let fitting = fitting(messages.iter().map(|message| message.payload.len())).min(messages.len());
+        call.reply().array(fitting);
+        messages.iter().take(fitting).for_each(|message| reply(call.reply(), state, message, glance.now));
     })?;
     if shown.is_none() {
         call.reply().array(0);
@@ -76,8 +76,10 @@ fn peek_state(call: &Call<'_>, state: PeekState) -> Result<(), Failure> {
 fn peek_ids(call: &Call<'_>) -> Result<(), Failure> {
     let ids = call.numbers(ID, Id);
     let shown = look(call.context, call.queue, |queue, glance| {
-        call.reply().array(ids.len());
-        for id in &*ids {
+        let bytes = ids.iter().map(|id| queue.peek_id(*id).map_or(0, |(_, message)| message.payload.len()));
+        let fitting = fitting(bytes);
+        call.reply().array(fitting);
+        for id in ids.iter().take(fitting) {
             match queue.peek_id(*id) {
                 Some((state, message)) => reply(call.reply(), state, &message, glance.now),
                 None => call.reply().null(),
@@ -91,15 +93,13 @@ fn peek_ids(call: &Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As many of them as one reply carries, at least one.
-fn within_a_reply<'m>(messages: &'m [Peeked<'m>]) -> &'m [Peeked<'m>] {
-    let mut bytes = 0usize;
-    let fitting = messages.iter().take_while(|message| {
-        bytes = bytes.saturating_add(message.payload.len());
-        bytes <= REPLY_BYTES
+/// How many payloads of these lengths one reply carries, at least one.
+fn fitting(lengths: impl Iterator<Item = usize>) -> usize {
+    let sums = lengths.scan(0usize, |sum, length| {
+        *sum = sum.saturating_add(length);
+        Some(*sum)
     });
-    let count = fitting.count().max(1);
-    messages.get(..count).unwrap_or(messages)
+    sums.take_while(|sum| *sum <= REPLY_BYTES).count().max(1)
 }
 
 fn reply(reply: Reply<'_>, state: PeekState, message: &Peeked<'_>, now: Time) {

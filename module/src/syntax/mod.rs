@@ -273,7 +273,7 @@ impl Kind {
     pub fn expected(&self) -> String {
         match self {
             Kind::Name => format!("a name of 1 to {LONGEST_NAME} bytes"),
-            Kind::Bytes(most) => format!("at most {most} bytes"),
+            Kind::Bytes(most) => format!("a string of at most {most} bytes"),
             Kind::Number(least, most) => format!("an integer from {least} to {most}"),
             Kind::Milliseconds(least, most) => format!("milliseconds, an integer from {least} to {most}"),
             Kind::Word(words) => words.join(" or "),

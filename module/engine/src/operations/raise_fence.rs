@@ -20,7 +20,7 @@ impl Operation for RaiseFence<'_> {
 
     fn judge(&self, queue: &Queue, moment: &Moment) -> Result<Verdict<u64>, Refusal> {
         queue.leadership.judge(self.token, moment)?;
-        if self.token > queue.leadership.fence_seen {
+        if self.token > queue.leadership.fence_seen || !queue.known {
             return Ok(Verdict::Go);
         }
         Ok(Verdict::Answered(queue.next_sequence(self.producer)))
