@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mq_engine::{Corrupt, Executed, Moment, Operation, Queue, Record, Refusal, Time, apply_record};
+use mq_engine::{Corrupt, Executed, Moment, Mover, Operation, Queue, Record, Refusal, Time, apply_record};
 
 use crate::tally::{self, Counted};
 use crate::terms::{self, Epoch};
@@ -160,6 +160,11 @@ impl Entry {
         self.busy = false;
         terms::saw_numbers(self.queue.as_ref().map_or(0, Queue::numbers_end));
         Ok(self.queue.as_ref().map_or_else(Counted::default, |queue| tally::after(&before, queue)))
+    }
+
+    /// Moves the queue's memory from piece `from` on; where to go on later.
+    pub fn defragment(&mut self, mover: &mut impl Mover, from: usize) -> Option<usize> {
+        self.queue.as_mut().filter(|_| !self.busy)?.move_memory(mover, from)
     }
 
     /// Changes the queue. If that panics, it is broken from then on.

@@ -1,6 +1,6 @@
 //! What MEMORY USAGE says of a queue is what the server's memory has grown by.
 
-use mq_tests::{Conn, Server, skip};
+use mq_tests::{Conn, Server, skip, until};
 
 /// 8 bytes a message.
 const PAYLOAD: &str = "payload8";
@@ -70,4 +70,36 @@ fn memory_usage_is_what_the_servers_memory_has_grown_by() {
             c.int("DEL q");
         }
     }
+}
+
+#[test]
+fn active_defragmentation_moves_a_queue_and_changes_nothing() {
+    let server = Server::builder()
+        .config("active-defrag-ignore-bytes 1kb")
+        .config("active-defrag-threshold-lower 1")
+        .config("active-defrag-cycle-min 40")
+        .config("active-defrag-cycle-max 60")
+        .config("hz 100")
+        .start();
+    let mut c = server.connect();
+    if c.call("CONFIG SET activedefrag yes").is_err() {
+        skip!("no active defragmentation: the server was built with another jemalloc than its own");
+    }
+    c.ok("CONFIG SET activedefrag no");
+    // Segments of two queues in turn; then one goes.
+    for _ in 0..400 {
+        push(&mut c, &["MQ.PUSH", "q", "MSG"], 500);
+        push(&mut c, &["MQ.PUSH", "other", "MSG"], 500);
+    }
+    claim(&mut c, 5000);
+    let digest = c.digest("q");
+    c.int("DEL other");
+    c.ok("CONFIG SET activedefrag yes");
+    until("something was moved", || c.server_count("stats", "active_defrag_key_hits") > 0);
+    until("it is done", || c.server_count("memory", "active_defrag_running") == 0);
+    assert_eq!(c.digest("q"), digest);
+    assert_eq!(claim(&mut c, 5000).len(), 5000);
+    assert_eq!(c.int("MQ.PURGE q READY COUNT 100000"), 100_000);
+    c.balanced("q");
+    c.ok("DEBUG RELOAD");
 }

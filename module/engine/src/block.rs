@@ -1,6 +1,7 @@
 //! A block of claims: up to 64 with consecutive receipts, found by number, taking little more than those that are left.
 
 use crate::claims::Claim;
+use crate::memory::Mover;
 use crate::{Receipt, Time};
 
 /// Receipts in one block: the bits of a word, and the cost of looking for the next deadline in it.
@@ -86,6 +87,11 @@ impl Block {
     /// Its first (deadline, receipt).
     pub fn first(&self) -> Option<(Time, Receipt)> {
         self.iter().map(|(receipt, claim)| (claim.deadline, receipt)).min()
+    }
+
+    /// Moves its allocation.
+    pub fn move_memory(&mut self, mover: &mut impl Mover) {
+        mover.move_items(&mut self.claims);
     }
 
     /// Bytes on the heap, without the block itself.

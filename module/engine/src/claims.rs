@@ -6,6 +6,7 @@
 
 use crate::block::{BLOCK, Block};
 use crate::lane::Place;
+use crate::memory::Mover;
 use crate::{Receipt, Time};
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +67,18 @@ impl Claims {
     /// Claims of messages, and of errors being drained.
     pub fn counts(&self) -> (u64, u64) {
         (self.messages, self.errors)
+    }
+
+    /// Places of blocks, empty ones too.
+    pub fn places(&self) -> usize {
+        self.blocks.capacity()
+    }
+
+    /// Moves the memory of the block in this place, if there is one.
+    pub fn move_block(&mut self, index: usize, mover: &mut impl Mover) {
+        if let Some(block) = self.blocks.get_mut(index) {
+            block.move_memory(mover);
+        }
     }
 
     pub fn block_count(&self) -> usize {

@@ -1,4 +1,37 @@
-//! What an allocation really takes.
+//! What an allocation really takes, and moving it elsewhere.
+
+use crate::Queue;
+
+/// Moves allocations to better places; their contents and room stay the same.
+pub trait Mover {
+    /// One allocation.
+    fn move_items<T>(&mut self, items: &mut Vec<T>);
+
+    /// Whether the rest is to be left for later.
+    fn is_over(&mut self) -> bool;
+}
+
+/// Pieces that are moved between two questions whether it is over.
+const PIECES: usize = 16;
+
+impl Queue {
+    /// Moves the queue's memory, a piece (a segment, a block of claims) after the other, from piece `from` on; where to go on
+    /// later, or `None` when all is done. The queue stays the same in every respect that can be seen.
+    pub fn move_memory(&mut self, mover: &mut impl Mover, from: usize) -> Option<usize> {
+        let segments = self.messages.places();
+        for piece in from..segments + self.claims.places() {
+            if piece < segments {
+                self.messages.move_segment(piece, mover);
+            } else {
+                self.claims.move_block(piece - segments, mover);
+            }
+            if piece % PIECES == PIECES - 1 && mover.is_over() {
+                return Some(piece + 1);
+            }
+        }
+        None
+    }
+}
 
 /// Bytes that the allocator gives for a request: the size classes of jemalloc, which Redis uses (multiples of 16 up to 128,
 /// then four classes for each doubling; jemalloc(3), "IMPLEMENTATION NOTES").

@@ -2,6 +2,7 @@
 
 use crate::codec::Corrupt;
 use crate::lane::{Lane, LaneKey, Place, Returned, Taken};
+use crate::memory::Mover;
 use crate::segment::{NO_CLAIM, Segment};
 use crate::{Id, Priority, Time};
 use slab::Slab;
@@ -39,6 +40,18 @@ impl Messages {
 
     pub fn segment_count(&self) -> usize {
         self.segments.len()
+    }
+
+    /// Places of segments, empty ones too.
+    pub fn places(&self) -> usize {
+        self.segments.capacity()
+    }
+
+    /// Moves the memory of the segment in this place, if there is one.
+    pub fn move_segment(&mut self, index: usize, mover: &mut impl Mover) {
+        if let Some(segment) = self.segments.get_mut(index) {
+            segment.move_memory(mover);
+        }
     }
 
     pub fn segment(&self, index: u32) -> &Segment {

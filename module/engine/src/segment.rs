@@ -1,6 +1,7 @@
 //! A segment: up to 512 messages of one lane, packed one behind the other. No message has an allocation of its own.
 
 use crate::lane::LaneKey;
+use crate::memory::Mover;
 use crate::{Id, Time};
 use std::ops::Range;
 
@@ -240,6 +241,15 @@ impl Segment {
     /// As [`Segment::seal`], for one that was loaded with exact sizes.
     pub fn seal_loaded(&mut self) {
         self.sealed = true;
+    }
+
+    /// Moves its allocations.
+    pub fn move_memory(&mut self, mover: &mut impl Mover) {
+        mover.move_items(&mut self.bytes);
+        mover.move_items(&mut self.starts);
+        mover.move_items(&mut self.id_offsets);
+        mover.move_items(&mut self.claim_of);
+        mover.move_items(&mut self.gone);
     }
 
     /// Bytes on the heap, this value included.

@@ -52,6 +52,7 @@ required! {
     RedisModule_SaveUnsigned RedisModule_LoadUnsigned RedisModule_SaveStringBuffer RedisModule_LoadStringBuffer
     RedisModule_IsIOError RedisModule_EmitAOF RedisModule_DigestAddStringBuffer RedisModule_DigestEndSequence
     RedisModule_GetKeyNameFromIO RedisModule_GetDbIdFromIO
+    RedisModule_DefragAlloc RedisModule_DefragShouldStop RedisModule_DefragCursorGet RedisModule_DefragCursorSet
 }
 
 #[cfg(test)]

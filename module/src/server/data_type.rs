@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use redis_module::raw;
 
 use super::context::Context;
+use super::defrag::defrag;
 use super::stored::{Appender, Digest, Loader, Saver, key_of};
 use crate::data_type;
 use crate::entry::Entry;
@@ -38,7 +39,7 @@ pub(super) fn create(context: Context<'_>) -> Result<(), String> {
         free_effort: None, // free_effort2
         unlink: None,      // unlink2
         copy: None,        // copy2
-        defrag: None,      // a queue's memory is in few large pieces, which are freed as messages go
+        defrag: Some(defrag),
         mem_usage2: Some(mem_usage),
         free_effort2: Some(free_effort),
         unlink2: Some(unlink),

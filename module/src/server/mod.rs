@@ -15,6 +15,7 @@ mod blocked;
 mod callbacks;
 mod context;
 mod data_type;
+mod defrag;
 mod documentation;
 mod global;
 mod info;
