@@ -95,8 +95,9 @@ fn active_defragmentation_moves_a_queue_and_changes_nothing() {
     let digest = c.digest("q");
     c.int("DEL other");
     c.ok("CONFIG SET activedefrag yes");
-    until("something was moved", || c.server_count("stats", "active_defrag_key_hits") > 0);
-    until("it is done", || c.server_count("memory", "active_defrag_running") == 0);
+    until("much was moved", || c.server_count("stats", "active_defrag_hits") > 200);
+    assert!(c.server_count("stats", "active_defrag_key_hits") > 0);
+    c.ok("CONFIG SET activedefrag no");
     assert_eq!(c.digest("q"), digest);
     assert_eq!(claim(&mut c, 5000).len(), 5000);
     assert_eq!(c.int("MQ.PURGE q READY COUNT 100000"), 100_000);

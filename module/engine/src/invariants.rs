@@ -128,20 +128,34 @@ impl Queue {
         Ok(())
     }
 
-    /// I8: what was counted fits to the numbers given: so no counter can be brought to overflow by a file.
+    /// I8: what was counted fits to the numbers given and to what there is: so no counter can be brought to overflow, not by
+    /// a file either.
     pub(crate) fn check_counts(&self) -> Result<(), Corrupt> {
         let totals = &self.totals;
-        let entered = totals.failed.saturating_add(totals.dead).saturating_add(totals.ttl_expired);
-        let fits = totals.pushed < self.stamps.next_id
+        let sum = |counts: &[u64]| counts.iter().try_fold(0u64, |sum, count| sum.checked_add(*count));
+        // A claim ends in one way, or goes on.
+        let endings = [totals.acked, totals.failed, totals.retried, totals.released, totals.expired];
+        let claims = sum(&endings).and_then(|ended| ended.checked_add(self.claims.counts().0));
+        // What entered the error store is there, or left it in one of four ways; of those removed not all were errors.
+        let entered = sum(&[totals.failed, totals.dead, totals.ttl_expired]);
+        let left = sum(&[self.errors.len(), totals.drained, totals.redriven, totals.dropped]);
+        let left_or_removed = left.and_then(|left| left.checked_add(totals.removed));
+        // A message has a last moment, or had one that has passed, or never had one.
+        let timed = totals.ttl_expired.checked_add(self.labels.timed());
+        let fits = claims == Some(totals.delivered)
+            && left.is_some()
+            && entered.is_some()
+            && left_or_removed.is_some()
+            && left <= entered
+            && entered <= left_or_removed
+            && timed.is_some_and(|timed| timed <= totals.pushed)
+            && totals.redelivered <= totals.delivered
+            && totals.dead <= totals.expired
+            && totals.pushed < self.stamps.next_id
             && totals.delivered < self.stamps.next_receipt
             && self.leadership.changes < self.stamps.next_token
-            && self.producers.advances < self.stamps.next_id
-            && [totals.redelivered, totals.retried, totals.expired, totals.released, totals.failed, totals.dead]
-                .iter()
-                .all(|count| *count <= totals.delivered)
-            && totals.ttl_expired <= totals.pushed
-            && totals.redriven <= entered;
-        if fits { Ok(()) } else { Err(Corrupt("I8: a total does not fit to the numbers given")) }
+            && self.producers.advances < self.stamps.next_id;
+        if fits { Ok(()) } else { Err(Corrupt("I8: the totals do not fit to the numbers given, or to what there is")) }
     }
 
     /// I4: every number in use lies below the next one of its kind, and no id is used twice.

@@ -42,6 +42,8 @@ pub(crate) struct Labels {
     unique: Table<TextId, Id>,
     /// The labelled messages that are ready or delayed and have a last moment, by it.
     expiries: Table<(Time, Id)>,
+    /// Labels with a last moment.
+    timed: u64,
     pub groups: Groups,
 }
 
@@ -74,6 +76,7 @@ impl Labels {
             return false;
         }
         labelled.unique.map(|key| self.unique.insert(key, id));
+        self.timed += u64::from(labelled.expires_at.is_some());
         self.by_id.insert(id, labelled);
         true
     }
@@ -82,6 +85,7 @@ impl Labels {
     pub fn detach(&mut self, id: Id, texts: &mut Texts) {
         self.stop_expiry(id);
         if let Some(labelled) = self.by_id.remove(&id) {
+            self.timed -= u64::from(labelled.expires_at.is_some());
             if let Some(key) = labelled.unique {
                 self.unique.remove(&key);
                 texts.release(key);
@@ -96,7 +100,7 @@ impl Labels {
     pub fn clear_expiry(&mut self, id: Id) {
         self.stop_expiry(id);
         if let Some(labelled) = self.by_id.get_mut(&id) {
-            labelled.expires_at = None;
+            self.timed -= u64::from(labelled.expires_at.take().is_some());
             if labelled.unique.is_none() && labelled.group.is_none() {
                 self.by_id.remove(&id);
             }
@@ -122,6 +126,11 @@ impl Labels {
         self.expiries.first().map(|(first, ())| *first)
     }
 
+    /// How many messages have a last moment, in whatever state.
+    pub fn timed(&self) -> u64 {
+        self.timed
+    }
+
     /// How many last moments have passed at `now`.
     pub fn due(&self, now: Time) -> u64 {
         self.expiries.keys().take_while(|(at, _)| *at <= now).count() as u64
@@ -143,7 +152,12 @@ impl Labels {
         let keys = self.by_id.values().filter(|labelled| labelled.unique.is_some()).count();
         let owned = |(key, id): (&TextId, &Id)| self.get(*id).is_some_and(|labelled| labelled.unique == Some(*key));
         let timed = |(at, id): &(Time, Id)| self.get(*id).is_some_and(|labelled| labelled.expires_at == Some(*at));
-        if keys != self.unique.len() || !self.unique.iter().all(owned) || !self.expiries.keys().all(timed) {
+        let all_timed = self.by_id.values().filter(|labelled| labelled.expires_at.is_some()).count() as u64;
+        if all_timed != self.timed
+            || keys != self.unique.len()
+            || !self.unique.iter().all(owned)
+            || !self.expiries.keys().all(timed)
+        {
             return Err("labels: the tables differ".into());
         }
         Ok(())

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 const ROOM_KEPT: usize = 64;
 
 /// Every message of the queue, and which of them are ready.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Messages {
     segments: Slab<Segment>,
     pub lanes: BTreeMap<Priority, Lane>,
@@ -21,6 +21,15 @@ pub(crate) struct Messages {
     live: u64,
     /// Bytes of all segments.
     heap_bytes: usize,
+}
+
+/// A copy has its own room, mostly less.
+impl Clone for Messages {
+    fn clone(&self) -> Messages {
+        let segments = self.segments.clone();
+        let heap_bytes = segments.iter().map(|(_, segment)| segment.heap_bytes()).sum();
+        Messages { segments, lanes: self.lanes.clone(), heap_bytes, ..*self }
+    }
 }
 
 impl Messages {
@@ -133,7 +142,9 @@ impl Messages {
         self.heap_bytes -= segment.heap_bytes();
         let lane = self.lanes.entry(segment.lane.priority).or_default();
         lane.segments_mut(segment.lane.parked).remove(&segment.first);
-        lane.fresh.remove(&segment.first);
+        if !segment.lane.parked {
+            lane.fresh.remove(&segment.first);
+        }
     }
 
     /// The next message to claim: highest priority first, then smallest id.

@@ -181,6 +181,9 @@ pub fn apply_record(queue: &mut Option<Queue>, effect: &[u8]) -> Result<(), Corr
         return Err(Corrupt("effect of an unknown version"));
     }
     let flags = reader.byte()?;
+    if flags & !(HAS_TERM | HAS_SETTINGS) != 0 {
+        return Err(Corrupt("effect with an unknown flag"));
+    }
     let now = Time(reader.number()?);
     let term = match flags & HAS_TERM {
         0 => None,

@@ -36,7 +36,10 @@ impl Queue {
                 group: label.group.map(|group| self.texts.hold(group)),
                 expires_at: label.ttl.map(|ttl| ready_at.after(ttl)),
             };
-            self.labels.attach(id, labelled);
+            if !self.labels.attach(id, labelled) {
+                // Not on a primary, which has judged it; and whoever replays judges it too.
+                labelled.unique.into_iter().chain(labelled.group).for_each(|text| self.texts.release(text));
+            }
         }
         match due_at {
             None => self.make_ready(place, 0),
@@ -162,6 +165,7 @@ impl Queue {
     /// Its last moment has passed: → ERRORED, for a message that was ready or delayed.
     pub(crate) fn expire(&mut self, place: Place, deliveries: u32) {
         self.add_error(place, deliveries, b"", TTL_REASON);
+        self.labels.clear_expiry(self.messages.id(place));
         self.totals.ttl_expired += 1;
     }
 

@@ -14,7 +14,7 @@ const CHUNK: usize = 64;
 const DIRECTORY_ENTRY: usize = 80;
 
 /// Entries by key.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Table<K, V = ()> {
     /// By a key that is not above the first of the chunk, and above the last of the one before. No chunk is empty.
     chunks: BTreeMap<K, VecDeque<(K, V)>>,
@@ -26,6 +26,15 @@ pub(crate) struct Table<K, V = ()> {
 impl<K, V> Default for Table<K, V> {
     fn default() -> Table<K, V> {
         Table { chunks: BTreeMap::new(), len: 0, chunk_bytes: 0 }
+    }
+}
+
+/// A copy has its own room, mostly less.
+impl<K: Ord + Clone, V: Clone> Clone for Table<K, V> {
+    fn clone(&self) -> Table<K, V> {
+        let chunks = self.chunks.clone();
+        let chunk_bytes = chunks.values().map(bytes_of).sum();
+        Table { chunks, len: self.len, chunk_bytes }
     }
 }
 

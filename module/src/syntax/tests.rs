@@ -214,3 +214,53 @@ fn a_malformed_call_changes_nothing_on_a_server() {
         assert_eq!(c.digest("q"), before, "{}", syntax.name);
     }
 }
+
+/// splitmix64 (Steele, Lea, Flood 2014), below `bound`.
+fn below(state: &mut u64, bound: usize) -> usize {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) % bound as u64) as usize
+}
+
+/// Every word and value of the tables, legal or not, and some that are in none.
+fn vocabulary() -> Vec<String> {
+    let mut words = vec![String::new(), "\u{0}".into(), "é".repeat(200), "99999999999999999999".into(), "-0".into()];
+    for syntax in syntaxes() {
+        for option in syntax.options {
+            words.push(option.word.to_lowercase());
+            words.extend(option.arguments.iter().flat_map(wrong_samples));
+            words.extend(option.arguments.iter().map(sample));
+        }
+        words.extend(syntax.positions.iter().map(|position| sample(&position.argument)));
+    }
+    words
+}
+
+/// `MQ_EXECUTIONS` calls, 50,000 unless said.
+#[test]
+fn random_words_are_read_or_refused_and_what_is_read_stands_where_it_says() {
+    let executions = std::env::var("MQ_EXECUTIONS").ok().and_then(|value| value.parse().ok()).unwrap_or(50_000);
+    let (words, mut state, mut read) = (vocabulary(), 1u64, 0u32);
+    for _ in 0..executions {
+        let syntax = COMMANDS[below(&mut state, COMMANDS.len())].syntax();
+        // Mostly a legal call with a word or two changed.
+        let calls = well_formed(syntax, "q");
+        let mut call = calls[below(&mut state, calls.len())].clone();
+        for _ in 0..below(&mut state, 4) {
+            let word = words[below(&mut state, words.len())].clone();
+            let at = 1 + below(&mut state, call.len());
+            if at < call.len() && below(&mut state, 2) == 0 { call[at] = word } else { call.insert(at, word) }
+        }
+        let Ok(parsed) = parse(syntax, &*call) else { continue };
+        read += 1;
+        for option in syntax.options {
+            let slot = syntax.slot(option.word);
+            let named = call.iter().any(|word| word.eq_ignore_ascii_case(option.word));
+            assert!(named || !parsed.has(slot), "{call:?}: {}", option.word);
+            std::hint::black_box((parsed.number(slot), parsed.words(slot).len()));
+        }
+    }
+    assert!(u64::from(read) * 10 > executions, "only {read} of {executions} calls were read");
+}

@@ -187,6 +187,9 @@ pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>
         return Err(Corrupt("push of nothing, or of one key for several messages"));
     }
     let push = Push { delay, priority, fence, sequence, label, payloads: &payloads };
+    if push.judge_unique(queue, moment) != Verdict::Go {
+        return Err(Corrupt("push with a unique key that is another message's"));
+    }
     replay_operation(&push, queue, moment, reader)
 }
 

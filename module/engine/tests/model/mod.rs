@@ -118,6 +118,7 @@ impl Model {
             {
                 let (reason, consumer) = (b"expired".to_vec(), Vec::new());
                 message.state = State::Errored { reason, consumer, at: now, drain: None };
+                message.expires = None;
                 self.ttl_expired += 1;
             }
         }
