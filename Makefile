@@ -21,6 +21,7 @@ demo: build ## the proof: a million messages through many peers, kills on the wa
 	target/release/client demo $(ARGS)
 
 test: build ## every test of every crate, against real servers and real processes
+	cargo build -p mq --features faults
 	cargo test --workspace
 
 fuzz: ## ten million made-up dumps and effects against the engine, and as many calls against the parser (EXECUTIONS=…)

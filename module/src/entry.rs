@@ -173,6 +173,8 @@ impl Entry {
         let before = tally::before(queue);
         self.busy = true;
         let result = act(queue);
+        #[cfg(feature = "faults")]
+        crate::faults::pass(crate::faults::Site::Change);
         self.busy = false;
         terms::saw_numbers(queue.numbers_end());
         Ok((result, tally::after(&before, queue)))

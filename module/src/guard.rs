@@ -12,6 +12,11 @@ const INTERNAL: &str = "ERR internal fault in the module, see the server's log; 
 /// What a panic leaves half done is not seen again: a queue that was being changed is BROKEN from then on, and
 /// [`crate::server::Global`]s are changed by small steps that do not panic.
 pub fn contained<R>(work: impl FnOnce() -> R) -> Option<R> {
+    let work = || {
+        #[cfg(feature = "faults")]
+        crate::faults::pass(crate::faults::Site::Callback);
+        work()
+    };
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 

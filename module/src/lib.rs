@@ -17,6 +17,8 @@ mod commands;
 mod data_type;
 mod entry;
 mod failure;
+#[cfg(feature = "faults")]
+mod faults;
 mod guard;
 mod keyspace;
 mod moment;
@@ -55,6 +57,8 @@ const COMMANDS: &[Registration] = &[
     Registration::of::<commands::Config>(),
     Registration::of::<commands::Seq>(),
     Registration::of::<commands::Apply>(),
+    #[cfg(feature = "faults")]
+    Registration::of::<faults::Fault>(),
 ];
 
 /// What happens by itself.

@@ -91,7 +91,9 @@ impl Producers {
     pub fn insert(&mut self, name: &[u8], producer: Producer) {
         let shared = match self.by_name.get_key_value(name) {
             Some((shared, before)) => {
-                self.unfenced.remove(&before.advanced);
+                if !before.fenced {
+                    self.unfenced.remove(&before.advanced);
+                }
                 Arc::clone(shared)
             }
             None => {

@@ -88,8 +88,12 @@ pub(super) unsafe extern "C" fn on_timeout(
 ) -> c_int {
     // SAFETY: the server's argument is valid until this function returns.
     let context = unsafe { Context::new(ctx) };
-    with_waiter(ctx, |id| {
-        guard::command(context, || (EVENTS.waiter_timed_out)(context, id));
+    // SAFETY: the context of a blocked client's callback is valid until that returns.
+    let data = unsafe { rm!(RedisModule_GetBlockedClientPrivateData, ctx) };
+    guard::command(context, || {
+        if let Some(id) = WaiterId::from_private_data(data) {
+            (EVENTS.waiter_timed_out)(context, id);
+        }
     });
     OK
 }

@@ -1,0 +1,60 @@
+//! Panics on demand, for tests of what a panic leaves behind. Not in the module that is shipped: the feature `faults` builds it.
+
+use crate::commands::{Call, Command};
+use crate::failure::Failure;
+use crate::server::Global;
+use crate::syntax::{Argument, KeyUse, Position, Slot, Syntax};
+
+/// Where a panic is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// At the beginning of a callback.
+    Callback,
+    /// In the middle of a queue's change.
+    Change,
+}
+
+/// How often each site is passed before it panics; 0: it does not.
+static ARMED: Global<[u64; 2]> = Global::new([0; 2]);
+
+/// Panics if it is this site's turn.
+pub fn pass(site: Site) {
+    let turn = ARMED.with(|armed| {
+        let left = &mut armed[site as usize];
+        let turn = *left == 1;
+        *left = left.saturating_sub(1);
+        turn
+    });
+    assert!(!turn, "a fault that was asked for");
+}
+
+/// `MQ.FAULT queue CALLBACK|CHANGE n`: panics when that has been passed for the n-th time from now on; 0: never.
+pub struct Fault;
+
+const SYNTAX: Syntax = Syntax {
+    name: "MQ.FAULT",
+    summary: "For tests: lets the module panic.",
+    since: "0.1.0",
+    complexity: "O(1)",
+    flags: "admin",
+    key: KeyUse::Shows,
+    positions: &[
+        Position::once(Argument::word("site", &["CALLBACK", "CHANGE"])),
+        Position::once(Argument::number("n", 0, 1_000_000)),
+    ],
+    options: &[],
+    one_of: None,
+};
+const SITE: Slot = SYNTAX.slot("site");
+const N: Slot = SYNTAX.slot("n");
+
+impl Command for Fault {
+    const SYNTAX: &'static Syntax = &SYNTAX;
+
+    fn run(call: &Call<'_>) -> Result<(), Failure> {
+        let (site, n) = (call.count(SITE).unwrap_or_default(), call.number(N).unwrap_or_default());
+        ARMED.with(|armed| armed[site.min(1)] = n);
+        call.reply().status(c"OK");
+        Ok(())
+    }
+}
