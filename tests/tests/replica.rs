@@ -233,3 +233,36 @@ fn a_replica_names_the_leader() {
     assert_eq!((info.text("leader"), info.int("leader-token")), ("me".to_owned(), token));
     assert!((1..=60_000).contains(&info.int("leader-lease-left-ms")));
 }
+
+#[test]
+fn a_replica_whose_link_is_cut_again_and_again_catches_up_without_a_full_copy() {
+    let primary = Server::builder().config("repl-backlog-size 50mb").start();
+    let replica = Server::builder().replica_of(&primary);
+    let mut c = primary.connect();
+    let full = |c: &mut mq_tests::Conn| c.server_count("stats", "sync_full");
+    let before = full(&mut c);
+    let mut churn = Churn::new(77);
+    for _ in 0..10 {
+        (0..200).for_each(|_| churn.step(&mut c, "churned"));
+        c.int("CLIENT KILL TYPE replica");
+        (0..50).for_each(|_| churn.step(&mut c, "churned"));
+        until("the link is up again", || replica.connect().server_info("replication", "master_link_status") == "up");
+    }
+    same(&primary, &replica, "churned");
+    assert_eq!(full(&mut c), before, "it went on where it was cut");
+    assert!(c.server_count("stats", "sync_partial_ok") >= 10);
+}
+
+#[test]
+fn a_queue_that_migrates_to_another_server_arrives_as_it_was() {
+    let (from, to) = (Server::start(), Server::start());
+    let (mut c, mut there) = (from.connect(), to.connect());
+    let kept = every_state(&mut c, "q");
+    let digest = c.digest("q");
+    c.ok(format!("MIGRATE 127.0.0.1 {} q 0 5000", to.port()));
+    assert_eq!((c.int("EXISTS q"), there.digest("q")), (0, digest));
+    assert!(there.refusal(format!("MQ.PUSH q FENCE {} MSG a", kept.token)).starts_with("FENCED"), "a new term");
+    assert_eq!(there.int(format!("MQ.ACK q {}", kept.claimed)), 1);
+    assert!(there.int("MQ.PUSH q MSG a") > kept.last_id);
+    there.balanced("q");
+}
