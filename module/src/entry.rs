@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mq_engine::{Corrupt, Executed, Moment, Mover, Operation, Queue, Record, Refusal, Time, apply_record};
 
-use crate::tally::{self, Counted};
+use crate::tally::{self, Happened};
 use crate::terms::{self, Epoch};
 
 /// A name in a database.
@@ -118,17 +118,17 @@ impl Entry {
         operation: &O,
         now: Time,
         (db, name): (i32, &[u8]),
-    ) -> Result<(Executed<O::Output>, Counted), Stopped> {
+    ) -> Result<(Executed<O::Output>, Happened), Stopped> {
         let pending = self.is_pending(db, name);
         let moment = Moment { now, term: pending.then(|| terms::start(now, self.since)) };
-        let (executed, counted) = self.change(|queue| queue.execute(operation, moment))?;
+        let (executed, happened) = self.change(|queue| queue.execute(operation, moment))?;
         let executed = executed.inspect_err(|refusal| self.count_refusal(refusal)).map_err(Stopped::Refused)?;
         if executed.record != Record::Nothing && pending {
             self.home = Some(Place::new(db, name));
             self.swaps = terms::swaps(db);
             self.since = terms::epoch();
         }
-        Ok((executed, counted))
+        Ok((executed, happened))
     }
 
     fn count_refusal(&mut self, refusal: &Refusal) {
@@ -142,7 +142,7 @@ impl Entry {
     ///
     /// # Errors
     /// Broken.
-    pub fn apply<O: Operation>(&mut self, operation: &O) -> Result<(O::Output, Counted), Broken> {
+    pub fn apply<O: Operation>(&mut self, operation: &O) -> Result<(O::Output, Happened), Broken> {
         self.change(|queue| queue.apply(operation))
     }
 
@@ -150,16 +150,16 @@ impl Entry {
     ///
     /// # Errors
     /// Why it cannot.
-    pub fn apply_effect(&mut self, effect: &[u8]) -> Result<Counted, Corrupt> {
+    pub fn apply_effect(&mut self, effect: &[u8]) -> Result<Happened, Corrupt> {
         let Ok(queue) = self.queue() else {
-            return Ok(Counted::default()); // it stays so, whatever comes
+            return Ok(Happened::default()); // it stays so, whatever comes
         };
         let before = tally::before(queue);
         self.busy = true;
         apply_record(&mut self.queue, effect)?;
         self.busy = false;
         terms::saw_numbers(self.queue.as_ref().map_or(0, Queue::numbers_end));
-        Ok(self.queue.as_ref().map_or_else(Counted::default, |queue| tally::after(&before, queue)))
+        Ok(self.queue.as_ref().map_or_else(Happened::default, |queue| tally::after(&before, queue)))
     }
 
     /// Moves the queue's memory from piece `from` on; where to go on later.
@@ -168,7 +168,7 @@ impl Entry {
     }
 
     /// Changes the queue. If that panics, it is broken from then on.
-    fn change<R>(&mut self, act: impl FnOnce(&mut Queue) -> R) -> Result<(R, Counted), Broken> {
+    fn change<R>(&mut self, act: impl FnOnce(&mut Queue) -> R) -> Result<(R, Happened), Broken> {
         let Some(queue) = self.queue.as_mut().filter(|_| !self.busy) else { return Err(Broken) };
         let before = tally::before(queue);
         self.busy = true;

@@ -5,7 +5,7 @@ use mq_engine::{LeaderView, Operation, Queue, Receipt, Record, Time};
 use crate::entry::{Entry, Place};
 use crate::failure::Failure;
 use crate::server::{Access, Context, Flags, Key, Text};
-use crate::tally::{self, Counted};
+use crate::tally::{self, Happened};
 use crate::{guard, moment, serving, settings};
 
 /// What a step on a missing queue does.
@@ -140,27 +140,27 @@ impl<'c> Opened<'c> {
                 Absent::Create => self.create(operation).map(Some),
             };
         };
-        let (executed, counted) = entry.execute(operation, self.now, home)?;
+        let (executed, happened) = entry.execute(operation, self.now, home)?;
         self.more_due |= matches!(executed.record, Record::Effect(_)) && is_due(entry, self.now);
         self.send(executed.record);
-        self.notify(&counted);
+        self.notify(happened);
         Ok(Some(executed.output))
     }
 
     fn create<O: Operation>(&mut self, operation: &O) -> Result<O::Output, Failure> {
         let mut entry = Box::new(Entry::new(Some(Queue::new(settings::defaults()))));
-        let (executed, counted) = entry.execute(operation, self.now, (self.db, self.name.bytes()))?;
+        let (executed, happened) = entry.execute(operation, self.now, (self.db, self.name.bytes()))?;
         if executed.record != Record::Nothing {
             self.key.put(entry);
             self.send(executed.record);
-            self.notify(&counted);
+            self.notify(happened);
         }
         Ok(executed.output)
     }
 
     /// Tells whoever listens to keyspace events. No reference into the queue is alive.
-    pub fn notify(&self, counted: &Counted) {
-        counted.events().for_each(|event| self.context.notify(event, self.name));
+    pub fn notify(&self, happened: Happened) {
+        happened.events().for_each(|event| self.context.notify(event, self.name));
     }
 
     fn send(&mut self, record: Record) {
@@ -181,8 +181,8 @@ impl<'c> Opened<'c> {
         self.send_on();
         match self.key.entry() {
             Some(entry) => {
-                let (output, counted) = entry.apply(operation)?;
-                self.notify(&counted);
+                let (output, happened) = entry.apply(operation)?;
+                self.notify(happened);
                 Ok(Some(output))
             }
             None => {

@@ -8,47 +8,76 @@ use mq_engine::{Queue, Totals};
 use crate::server::{Global, InfoPage};
 use crate::waiting;
 
-/// What one step has counted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counted {
+/// What a queue had counted before a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Before {
     totals: Totals,
     leader_changes: u64,
 }
 
+/// What a step was, for those who listen to keyspace events: one bit for each of [`EVENTS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Happened(u16);
+
+/// In the order in which they are told.
+const EVENTS: [&CStr; 10] = [
+    c"mq.leader",
+    c"mq.expire",
+    c"mq.push",
+    c"mq.ack",
+    c"mq.claim",
+    c"mq.fail",
+    c"mq.release",
+    c"mq.drainerrors",
+    c"mq.redrive",
+    c"mq.remove",
+];
+
 /// Counted by the server for all queues; those of [`crate::entry::Sightings`] too.
 struct Tally {
-    counted: Counted,
+    totals: Totals,
+    leader_changes: u64,
     stale: u64,
     fenced: u64,
     duplicates: u64,
 }
 
-static TALLY: Global<Tally> = Global::new(Tally {
-    counted: Counted { totals: Totals::NONE, leader_changes: 0 },
-    stale: 0,
-    fenced: 0,
-    duplicates: 0,
-});
+static TALLY: Global<Tally> =
+    Global::new(Tally { totals: Totals::NONE, leader_changes: 0, stale: 0, fenced: 0, duplicates: 0 });
 
 /// Queues in memory. Counted atomically, since a queue may be freed in another thread.
 static QUEUES: AtomicU64 = AtomicU64::new(0);
 
+/// Nothing, as before the step that creates a queue.
+pub const NOTHING: Before = Before { totals: Totals::NONE, leader_changes: 0 };
+
 /// Before a step.
-pub fn before(queue: &Queue) -> Counted {
-    Counted { totals: *queue.totals(), leader_changes: queue.leader_changes() }
+pub fn before(queue: &Queue) -> Before {
+    Before { totals: *queue.totals(), leader_changes: queue.leader_changes() }
 }
 
-/// After it: what it has counted.
-pub fn after(before: &Counted, queue: &Queue) -> Counted {
-    let counted = Counted {
-        totals: queue.totals().since(&before.totals),
-        leader_changes: queue.leader_changes().wrapping_sub(before.leader_changes),
-    };
+/// After it: what has happened.
+pub fn after(before: &Before, queue: &Queue) -> Happened {
+    let step = queue.totals().since(&before.totals);
+    let leaders = queue.leader_changes().wrapping_sub(before.leader_changes);
     TALLY.with(|tally| {
-        tally.counted.totals.add(&counted.totals);
-        tally.counted.leader_changes += counted.leader_changes;
+        tally.totals.add(&step);
+        tally.leader_changes += leaders;
     });
-    counted
+    let counts = [
+        leaders,
+        step.expired + step.ttl_expired,
+        step.pushed,
+        step.acked,
+        step.delivered,
+        step.failed + step.retried,
+        step.released,
+        step.drained,
+        step.redriven,
+        step.removed + step.dropped,
+    ];
+    let bits = counts.into_iter().rev().fold(0, |bits, count| bits << 1 | u16::from(count > 0));
+    Happened(bits)
 }
 
 /// Refused or recognised; see [`crate::entry::Sightings`].
@@ -70,23 +99,11 @@ pub fn queue_gone() {
     QUEUES.fetch_sub(1, Ordering::Relaxed);
 }
 
-impl Counted {
-    /// The keyspace events of this step, in the order of a message's life.
-    pub fn events(&self) -> impl Iterator<Item = &'static CStr> {
-        let totals = &self.totals;
-        let events = [
-            (self.leader_changes, c"mq.leader"),
-            (totals.expired + totals.ttl_expired, c"mq.expire"),
-            (totals.pushed, c"mq.push"),
-            (totals.acked, c"mq.ack"),
-            (totals.delivered, c"mq.claim"),
-            (totals.failed + totals.retried, c"mq.fail"),
-            (totals.released, c"mq.release"),
-            (totals.drained, c"mq.drainerrors"),
-            (totals.redriven, c"mq.redrive"),
-            (totals.removed + totals.dropped, c"mq.remove"),
-        ];
-        events.into_iter().filter(|(count, _)| *count > 0).map(|(_, event)| event)
+impl Happened {
+    /// The keyspace events of this step.
+    pub fn events(self) -> impl Iterator<Item = &'static CStr> {
+        let bits = std::iter::successors(Some(self.0), |bits| Some(bits & bits.wrapping_sub(1)));
+        bits.take_while(|bits| *bits != 0).filter_map(|bits| EVENTS.get(bits.trailing_zeros() as usize).copied())
     }
 }
 
@@ -99,10 +116,10 @@ pub fn show(page: &mut InfoPage) {
     page.number("blocked_consumers", consumers as u64);
     page.number("blocked_candidates", candidates as u64);
     let tally = TALLY.read();
-    for (name, total) in Totals::NAMES.iter().zip(tally.counted.totals.all()) {
+    for (name, total) in Totals::NAMES.iter().zip(tally.totals.all()) {
         page.number(name, total);
     }
-    page.number("leader_changes", tally.counted.leader_changes);
+    page.number("leader_changes", tally.leader_changes);
     page.number("stale", tally.stale);
     page.number("fenced", tally.fenced);
     page.number("duplicates", tally.duplicates);

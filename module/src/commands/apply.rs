@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::keyspace::Opened;
 use crate::server::Global;
 use crate::syntax::{Argument, KeyUse, Position, Slot, Syntax};
-use crate::tally::{self, Counted};
+use crate::tally;
 
 /// `MQ.APPLY queue effect`: what one step did. `MQ.APPLY queue CHUNK|END|BROKEN bytes`: the queue as a whole, in parts, from a
 /// rewritten append-only file.
@@ -56,16 +56,16 @@ impl Command for Apply {
 
 fn apply_effect(opened: &mut Opened<'_>, effect: &[u8]) -> Result<(), Corrupt> {
     if let Some(entry) = opened.entry() {
-        let counted = entry.apply_effect(effect)?;
-        opened.notify(&counted);
+        let happened = entry.apply_effect(effect)?;
+        opened.notify(happened);
         return Ok(());
     }
     let mut created: Option<Queue> = None;
     apply_record(&mut created, effect)?;
     if let Some(queue) = created {
-        let counted = tally::after(&Counted::default(), &queue);
+        let happened = tally::after(&tally::NOTHING, &queue);
         opened.put(Entry::new(Some(queue)));
-        opened.notify(&counted);
+        opened.notify(happened);
     }
     Ok(())
 }

@@ -78,7 +78,8 @@ pub fn parse<'w, W: Words<'w>>(syntax: &Syntax, words: W) -> Result<Parsed<'w, W
     }
     while let Some(word) = words.word(next) {
         let known = |option: &Choice| word.eq_ignore_ascii_case(option.word.as_bytes());
-        let Some((nth, option)) = syntax.options.iter().enumerate().find(|(_, option)| known(option)) else {
+        // From the end, where the tables have what is repeated, which is what most commands bring: MSG, ACK.
+        let Some((nth, option)) = syntax.options.iter().enumerate().rfind(|(_, option)| known(option)) else {
             return Err(unknown(syntax, word));
         };
         next = parsed.read_option(syntax.positions.len() + nth, option, next)?;
@@ -157,6 +158,9 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
                 && !given().any(|other| other.word == needed)
             {
                 return Err(Malformed(format!("{} is allowed only with {needed}", option.word)));
+            }
+            if option.excludes.is_empty() {
+                continue;
             }
             let excluded = |other: &Choice| option.excludes.iter().any(|word| *word == "*" || *word == other.word);
             if let Some(other) = given().find(|other| other.word != option.word && excluded(other)) {
