@@ -35,7 +35,7 @@ const EVENTS: [&CStr; 10] = [
 
 /// Counted by the server for all queues; those of [`crate::entry::Sightings`] too.
 struct Tally {
-    totals: Totals,
+    totals: [u64; Totals::COUNT],
     leader_changes: u64,
     stale: u64,
     fenced: u64,
@@ -43,7 +43,7 @@ struct Tally {
 }
 
 static TALLY: Global<Tally> =
-    Global::new(Tally { totals: Totals::NONE, leader_changes: 0, stale: 0, fenced: 0, duplicates: 0 });
+    Global::new(Tally { totals: [0; Totals::COUNT], leader_changes: 0, stale: 0, fenced: 0, duplicates: 0 });
 
 /// Queues in memory. Counted atomically, since a queue may be freed in another thread.
 static QUEUES: AtomicU64 = AtomicU64::new(0);
@@ -58,11 +58,10 @@ pub fn before(queue: &Queue) -> Before {
 
 /// After it: what has happened.
 pub fn after(before: &Before, queue: &Queue) -> Happened {
-    let step = queue.totals().since(&before.totals);
     let leaders = queue.leader_changes().wrapping_sub(before.leader_changes);
-    TALLY.with(|tally| {
-        tally.totals.add(&step);
+    let step = TALLY.with(|tally| {
         tally.leader_changes += leaders;
+        queue.totals().add_since(&before.totals, &mut tally.totals)
     });
     let counts = [
         leaders,
@@ -116,7 +115,7 @@ pub fn show(page: &mut InfoPage) {
     page.number("blocked_consumers", consumers as u64);
     page.number("blocked_candidates", candidates as u64);
     let tally = TALLY.read();
-    for (name, total) in Totals::NAMES.iter().zip(tally.totals.all()) {
+    for (name, total) in Totals::NAMES.iter().zip(tally.totals) {
         page.number(name, total);
     }
     page.number("leader_changes", tally.leader_changes);

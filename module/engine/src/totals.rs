@@ -22,14 +22,20 @@ macro_rules! totals {
             /// The name of each, as MQ.INFO has it but with `_` for `-`.
             pub const NAMES: [&str; Totals::COUNT] = [$(stringify!($name)),*];
 
-            /// What was counted since an earlier state of the same totals.
-            pub fn since(&self, earlier: &Totals) -> Totals {
-                Totals { $($name: self.$name.wrapping_sub(earlier.$name)),* }
+            fn from_array(all: [u64; Totals::COUNT]) -> Totals {
+                let [$($name),*] = all;
+                Totals { $($name),* }
             }
 
-            /// Adds what was counted elsewhere.
-            pub fn add(&mut self, more: &Totals) {
-                $(self.$name = self.$name.wrapping_add(more.$name);)*
+            /// What was counted since an earlier state of the same totals; it is added to `sum` too. (Loops over arrays, which
+            /// become a few wide instructions: this runs at every step.)
+            pub fn add_since(&self, earlier: &Totals, sum: &mut [u64; Totals::COUNT]) -> Totals {
+                let (mut step, earlier) = (self.all(), earlier.all());
+                for (step, (earlier, sum)) in step.iter_mut().zip(earlier.iter().zip(sum)) {
+                    *step = step.wrapping_sub(*earlier);
+                    *sum = sum.wrapping_add(*step);
+                }
+                Totals::from_array(step)
             }
 
             /// How many there are.
