@@ -127,7 +127,7 @@ impl Actors {
                 push.unique = Some(rng.below(5) as u8);
                 push.payloads.truncate(1);
             }
-            5 if rng.chance(200) && !self.led => push.fence = Some((now + 2 * 86_400_000) * NUMBERS_PER_MS),
+            5 if rng.chance(900) && !self.led => push.fence = Some((now + 2 * 86_400_000) * NUMBERS_PER_MS),
             6 if rng.chance(300) => push.fence = self.generators[rng.below(3) as usize].token,
             _ => {}
         }
@@ -178,7 +178,7 @@ impl Actors {
     fn lead(&mut self, rng: &mut Rng) -> Op {
         let candidate = rng.below(3) as u8;
         let token = self.generators[usize::from(candidate)].token;
-        if let Some(token) = token.filter(|_| rng.chance(120)) {
+        if let Some(token) = token.filter(|_| rng.chance(250)) {
             return Op::Resign { candidate, token };
         }
         let lease = rng.maybe(800, |rng| rng.pick(&[20, 100, 400, 2000]));

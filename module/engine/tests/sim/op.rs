@@ -39,11 +39,20 @@ pub enum Op {
 /// What a client is told, the same from the engine and from the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    Pushed { first: u64, duplicate: bool },
-    Claimed { acked: u64, got: Vec<(u64, u64, u32, Vec<u8>)> },
+    Pushed {
+        first: u64,
+        duplicate: bool,
+    },
+    Claimed {
+        acked: u64,
+        got: Vec<(u64, u64, u32, Vec<u8>)>,
+    },
     Count(u64),
     Failed(u8),
-    Led { won: bool, token: Option<u64> },
+    Led {
+        won: bool,
+        token: Option<u64>,
+    },
     /// Receipt, id, deliveries, payload, reason, consumer, failed at.
     Drained(Vec<(u64, u64, u32, Vec<u8>, Vec<u8>, Vec<u8>, u64)>),
     Flag(bool),
@@ -154,11 +163,8 @@ impl Op {
                     token: led.leader.map(|leader| leader.token.0),
                 })
             }
-            Op::Resign { candidate, token } => {
-                visitor.visit(&Resign { candidate: &[b'c', *candidate], token: Token(*token) }, |_, led| {
-                    Reply::Flag(led)
-                })
-            }
+            Op::Resign { candidate, token } => visitor
+                .visit(&Resign { candidate: &[b'c', *candidate], token: Token(*token) }, |_, led| Reply::Flag(led)),
             Op::Drain { count, lease, session } => {
                 let drain = DrainErrors { count: *count, lease: lease.map(Span), session: session.map(SessionId) };
                 visitor.visit(&drain, |_, drained| Reply::Drained(drained.into_iter().map(taken).collect()))
@@ -235,9 +241,10 @@ impl Op {
 }
 
 fn claimed(queue: &Queue, claimed: Claimed) -> Reply {
-    let got = claimed.deliveries.iter().map(|delivery| {
-        (delivery.receipt.0, delivery.id.0, delivery.deliveries, queue.payload(delivery).to_vec())
-    });
+    let got = claimed
+        .deliveries
+        .iter()
+        .map(|delivery| (delivery.receipt.0, delivery.id.0, delivery.deliveries, queue.payload(delivery).to_vec()));
     Reply::Claimed { acked: claimed.acked, got: got.collect() }
 }
 

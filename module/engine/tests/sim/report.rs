@@ -143,13 +143,19 @@ impl Report {
                 _ => "arrow: claimed → delayed, FAIL RETRY",
             }),
             (Op::Fail { .. }, Reply::Failed(0)) => self.saw("answered: stale receipt"),
-            (Op::Extend { lease: 1.., .. }, Reply::Count(count)) => self.add("arrow: claimed → claimed, EXTEND", *count),
+            (Op::Extend { lease: 1.., .. }, Reply::Count(count)) => {
+                self.add("arrow: claimed → claimed, EXTEND", *count)
+            }
             (Op::Drain { .. }, Reply::Drained(got)) => {
                 self.add("arrow: errored → taken, DRAINERRORS", done.drained);
                 self.add("arrow: errored → being drained", got.iter().filter(|drained| drained.0 > 0).count() as u64);
             }
             (Op::Purge { state, .. }, Reply::Count(count)) => {
-                let arrow = ["arrow: ready → removed, PURGE", "arrow: delayed → removed, PURGE", "arrow: errored → removed, PURGE"];
+                let arrow = [
+                    "arrow: ready → removed, PURGE",
+                    "arrow: delayed → removed, PURGE",
+                    "arrow: errored → removed, PURGE",
+                ];
                 self.add(arrow[usize::from(*state)], *count);
             }
             (Op::Remove(_), Reply::Count(count)) => self.add("arrow: any → removed, REMOVE", *count),

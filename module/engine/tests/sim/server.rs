@@ -176,8 +176,7 @@ impl Server {
     }
 
     pub fn save(&mut self) {
-        self.snapshot =
-            Snapshot { position: self.position, chunks: self.queue.as_ref().map(chunks), mark: self.mark };
+        self.snapshot = Snapshot { position: self.position, chunks: self.queue.as_ref().map(chunks), mark: self.mark };
         self.synced = self.position;
     }
 

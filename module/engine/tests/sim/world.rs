@@ -99,7 +99,11 @@ impl World {
         if !self.servers[self.primary].up {
             return self.recover();
         }
-        if self.rng.chance(920) { self.command() } else { self.fate() }
+        if self.rng.chance(920) {
+            self.command()
+        } else {
+            self.fate()
+        }
         if self.servers[self.primary].up {
             self.pass_on();
         }
