@@ -80,7 +80,9 @@ pub fn quiet() {
                 return before(info);
             }
             let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
-            let message = info.payload_as_str().unwrap_or("a panic");
+            let payload = info.payload();
+            let literal = payload.downcast_ref::<&str>().copied();
+            let message = literal.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic");
             WHY.set(Some(format!("{message}{}", place.unwrap_or_default())));
         }));
     });

@@ -36,25 +36,18 @@ pub enum Op {
     Settle,
 }
 
+/// Receipt, id, deliveries, payload, reason, consumer, failed at.
+pub type Taken = (u64, u64, u32, Vec<u8>, Vec<u8>, Vec<u8>, u64);
+
 /// What a client is told, the same from the engine and from the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    Pushed {
-        first: u64,
-        duplicate: bool,
-    },
-    Claimed {
-        acked: u64,
-        got: Vec<(u64, u64, u32, Vec<u8>)>,
-    },
+    Pushed { first: u64, duplicate: bool },
+    Claimed { acked: u64, got: Vec<(u64, u64, u32, Vec<u8>)> },
     Count(u64),
     Failed(u8),
-    Led {
-        won: bool,
-        token: Option<u64>,
-    },
-    /// Receipt, id, deliveries, payload, reason, consumer, failed at.
-    Drained(Vec<(u64, u64, u32, Vec<u8>, Vec<u8>, Vec<u8>, u64)>),
+    Led { won: bool, token: Option<u64> },
+    Drained(Vec<Taken>),
     Flag(bool),
     Done,
 }
@@ -248,7 +241,7 @@ fn claimed(queue: &Queue, claimed: Claimed) -> Reply {
     Reply::Claimed { acked: claimed.acked, got: got.collect() }
 }
 
-fn taken(message: Drained) -> (u64, u64, u32, Vec<u8>, Vec<u8>, Vec<u8>, u64) {
+fn taken(message: Drained) -> Taken {
     let Drained { receipt, id, deliveries, payload, reason, consumer, failed_at } = message;
     (receipt.0, id.0, deliveries, payload, reason, consumer, failed_at.0)
 }
