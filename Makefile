@@ -12,7 +12,7 @@ endif
 RUST_TEST_THREADS ?= 6
 export RUST_TEST_THREADS
 
-.PHONY: help demo test fuzz bench lint build image setup
+.PHONY: help demo test sim fuzz bench lint build image setup
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name why; do printf '  make %-7s %s\n' "$$name" "$$why"; done
@@ -23,6 +23,10 @@ demo: build ## the proof: a million messages through many peers, kills on the wa
 test: build ## every test of every crate, against real servers and real processes
 	cargo build -p mq --features faults
 	cargo test --workspace
+	cargo test -p mq-engine --features faults --test faults -- --nocapture
+
+sim: ## ten million steps of crashes, failovers and wrong clocks, from seeds; SEED=n runs one world again, STEPS=n so many steps
+	cargo test --release -p mq-engine --test simulation -- --ignored --nocapture
 
 fuzz: ## ten million made-up dumps and effects against the engine, and as many calls against the parser (EXECUTIONS=…)
 	MQ_EXECUTIONS=$(or $(EXECUTIONS),10000000) cargo test --release -p mq-engine --test hostile -- --nocapture

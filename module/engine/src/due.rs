@@ -1,6 +1,7 @@
 //! Due work: what time alone does to a queue. It is done by the next step, at most [`DUE_PER_STEP`] pieces at once.
 
 use crate::claims::{Claim, Kind};
+use crate::faults::{self, Fault};
 use crate::lane::Place;
 use crate::queue::{DUE_PER_STEP, Queue};
 use crate::segment::NO_CLAIM;
@@ -109,8 +110,12 @@ impl Queue {
         self.now = self.now.max(moment.now);
         if let Some(term) = moment.term {
             self.stamps.start_term(term);
-            self.leadership.current = None;
-            self.end_claims_of(&self.owners.of_all_sessions());
+            if !faults::on(Fault::TermKeepsLeader) {
+                self.leadership.current = None;
+            }
+            if !faults::on(Fault::TermKeepsSessions) {
+                self.end_claims_of(&self.owners.of_all_sessions());
+            }
         }
         self.take_back(DUE_PER_STEP);
     }

@@ -28,6 +28,10 @@ mod codec;
 mod delays;
 mod due;
 mod errors;
+#[cfg(feature = "faults")]
+pub mod faults;
+#[cfg(not(feature = "faults"))]
+mod faults;
 mod groups;
 mod invariants;
 mod labels;

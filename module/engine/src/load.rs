@@ -4,6 +4,7 @@ use crate::claims::{Claim, Kind};
 use crate::codec::{Corrupt, Reader};
 use crate::delays::Delayed;
 use crate::errors::Errored;
+use crate::faults::{self, Fault};
 use crate::labels::Labelled;
 use crate::lane::{LaneKey, Place};
 use crate::leader::Leader;
@@ -325,6 +326,9 @@ fn decode_head(reader: &mut Reader<'_>) -> Result<Queue, Corrupt> {
     let settings = Settings::decode(reader)?;
     let mut queue = Queue { now, known: true, ..Queue::new(settings) };
     [queue.stamps.next_id, queue.stamps.next_receipt, queue.stamps.next_token] = numbers;
+    if faults::on(Fault::LoadForgetsTokens) {
+        queue.stamps.next_token = 1;
+    }
     queue.totals = Totals::from_all(&reader.numbers()?)?;
     queue.leadership.changes = reader.number()?;
     queue.leadership.fence_seen = Token(reader.number()?);

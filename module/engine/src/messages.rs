@@ -1,6 +1,7 @@
 //! Where the messages are: segments, and for each priority what of it is ready.
 
 use crate::codec::Corrupt;
+use crate::faults::{self, Fault};
 use crate::lane::{Lane, LaneKey, Place, Returned, Taken};
 use crate::memory::Mover;
 use crate::segment::{NO_CLAIM, Segment};
@@ -166,7 +167,8 @@ impl Messages {
         let returned = lane.returned.first().map(|(id, returned)| (*id, *returned));
         let taken = match (fresh, returned) {
             (Some(index), returned)
-                if returned.is_none_or(|(id, _)| self.segments[index as usize].next_fresh() < id) =>
+                if faults::on(Fault::ReturnedComeLast)
+                    || returned.is_none_or(|(id, _)| self.segments[index as usize].next_fresh() < id) =>
             {
                 let segment = &mut self.segments[index as usize];
                 let (id, slot) = (segment.next_fresh(), segment.fresh);

@@ -1,6 +1,7 @@
 //! What every change of a queue has in common: judged, then applied, then recorded for the copies.
 
 use crate::codec::{Corrupt, Reader, Writer};
+use crate::faults::{self, Fault};
 use crate::numbers::NUMBER_LIMIT;
 use crate::operations::apply_encoded;
 use crate::{Moment, Queue, Settings, TermStart, Time};
@@ -122,6 +123,9 @@ impl Queue {
     /// A [`Refusal`], having changed nothing.
     pub fn execute<O: Operation>(&mut self, operation: &O, moment: Moment) -> Result<Executed<O::Output>, Refusal> {
         let moment = Moment { now: moment.now.max(self.now), ..moment };
+        if faults::on(Fault::RefusalDoesDueWork) && operation.judge(self, &moment).is_err() {
+            self.begin(&moment);
+        }
         if let Verdict::Answered(output) = operation.judge(self, &moment)? {
             return Ok(Executed { output, record: Record::Nothing });
         }
@@ -135,8 +139,17 @@ impl Queue {
         self.begin(&moment);
         let output = operation.apply(self);
         if !settles && !O::changed(&output) {
-            self.now = before; // the copies will not hear of this step
+            if !faults::on(Fault::TimeMovesUnrecorded) {
+                self.now = before; // the copies will not hear of this step
+            }
             return Ok(Executed { output, record: Record::Nothing });
+        }
+        if faults::on(Fault::DueWorkUnrecorded)
+            && self.known
+            && moment.term.is_none()
+            && operation.timing(self, moment.now) == Timing::Timeless
+        {
+            return Ok(Executed { output, record: Record::Verbatim });
         }
         let record = Record::Effect(self.effect(operation, &output, &moment));
         self.known = true;

@@ -1,6 +1,7 @@
 //! The producers that number their messages.
 
 use crate::Id;
+use crate::faults::{self, Fault};
 use crate::memory::allocated;
 use crate::table::Table;
 use std::sync::Arc;
@@ -64,6 +65,7 @@ impl Producers {
     /// How messages numbered `first`, `first + 1`, … stand.
     pub fn standing(&self, name: &[u8], first: u64, count: u64) -> Standing {
         match self.get(name) {
+            Some(_) if faults::on(Fault::SequenceRepeats) => Standing::Next,
             Some(known) if first == known.next => Standing::Next,
             Some(known) if first.saturating_add(count) <= known.next => {
                 let last = first == known.last_first && first + count == known.next;

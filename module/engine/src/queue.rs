@@ -3,6 +3,7 @@
 use crate::claims::{Chain, Claim, Claims, Kind};
 use crate::delays::Delays;
 use crate::errors::Errors;
+use crate::faults::{self, Fault};
 use crate::labels::Labels;
 use crate::lane::{LaneKey, Taken};
 use crate::leader::Leadership;
@@ -12,7 +13,7 @@ use crate::pace::Pace;
 use crate::producers::Producers;
 use crate::stamps::Stamps;
 use crate::texts::Texts;
-use crate::{Priority, Receipt, SessionId, Settings, Time, Totals};
+use crate::{Priority, Receipt, SessionId, Settings, Span, Time, Totals};
 
 /// Pieces of due work that one step does at most: bounds the work that a command can find waiting.
 pub const DUE_PER_STEP: usize = 1000;
@@ -135,6 +136,7 @@ impl Queue {
     /// READY → CLAIMED, or ERRORED → being drained.
     pub(crate) fn start_claim(&mut self, kind: Kind, taken: Taken, owner: u32, deadline: Time) -> Receipt {
         let receipt = self.stamps.receipt();
+        let deadline = if faults::on(Fault::ClaimOutlivesLease) { deadline.after(Span(1)) } else { deadline };
         let claim = Claim::new(kind, taken.place, taken.deliveries, owner, deadline);
         let address = self.claims.insert(receipt, claim, self.owners.chain_mut(owner));
         self.messages.set_claim(taken.place, address);
@@ -164,7 +166,7 @@ impl Queue {
             Kind::Message => {
                 queue.totals.expired += 1;
                 let limit = queue.settings.max_deliveries;
-                if limit > 0 && claim.deliveries >= limit {
+                if limit > 0 && claim.deliveries >= limit && !faults::on(Fault::PoisonGoesRound) {
                     queue.totals.dead += 1;
                     queue.add_failed(&claim, MAX_DELIVERIES_REASON);
                 } else {

@@ -3,6 +3,7 @@
 use crate::claims::Claim;
 use crate::delays::Delayed;
 use crate::errors::Errored;
+use crate::faults::{self, Fault};
 use crate::groups::{Groups, Turn};
 use crate::labels::{Label, Labelled};
 use crate::lane::{LaneKey, Place, Returned, Taken};
@@ -64,7 +65,9 @@ impl Queue {
     /// → READY, for a message that is in no other state.
     pub(crate) fn make_ready(&mut self, place: Place, deliveries: u32) {
         let Some((id, labelled)) = self.label(place) else { return self.messages.put_back(place, deliveries) };
-        self.labels.start_expiry(id);
+        if deliveries == 0 || !faults::on(Fault::TtlOnlyOnce) {
+            self.labels.start_expiry(id);
+        }
         let Some(group) = labelled.group else { return self.messages.put_back(place, deliveries) };
         let turn = self.turn(place);
         self.labels.groups.held.insert(id, Returned { place, deliveries });
@@ -82,7 +85,7 @@ impl Queue {
             if let Some(group) = labelled.group {
                 self.change_group(group, |groups| {
                     groups.leave(group, turn);
-                    if !expired {
+                    if !expired && !faults::on(Fault::GroupGoesOn) {
                         groups.hold(group, id);
                     }
                 });

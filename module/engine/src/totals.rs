@@ -38,6 +38,11 @@ macro_rules! totals {
                 Totals::from_array(step)
             }
 
+            /// What was counted since an earlier state of the same totals.
+            pub fn since(&self, earlier: &Totals) -> Totals {
+                self.add_since(earlier, &mut [0; Totals::COUNT])
+            }
+
             /// How many there are.
             pub const COUNT: usize = [$(stringify!($name)),*].len();
 

@@ -2,6 +2,7 @@
 
 use super::replay_operation;
 use crate::codec::{Corrupt, Reader, Writer};
+use crate::faults::{self, Fault};
 use crate::numbers::NUMBER_LIMIT;
 use crate::operation::{Operation, Refusal, Timing, Verdict};
 use crate::producers::Standing;
@@ -88,7 +89,11 @@ impl Push<'_> {
     fn judge_length(&self, queue: &Queue, moment: &Moment) -> Result<(), Refusal> {
         let count = self.payloads.len() as u64;
         let max_length = queue.settings.max_length;
-        let over = queue.messages.live().saturating_add(count).saturating_sub(max_length);
+        let over = queue
+            .messages
+            .live()
+            .saturating_add(count)
+            .saturating_sub(max_length + u64::from(faults::on(Fault::LengthOffByOne)));
         if max_length > 0 && over > 0 {
             let limit = usize::try_from(over).unwrap_or(usize::MAX);
             if queue.old_errors(moment, limit) < over {

@@ -3,6 +3,7 @@
 use super::{read_receipts, replay_operation};
 use crate::claims::Kind;
 use crate::codec::{Corrupt, Reader, Writer};
+use crate::faults::{self, Fault};
 use crate::operation::{Operation, Timing};
 use crate::{Moment, Queue, Receipt, Time};
 
@@ -32,7 +33,8 @@ impl Operation for Release<'_> {
             queue.finish_claim(*receipt, |queue, claim| match claim.kind {
                 Kind::Error => queue.errors.stop_draining(queue.messages.id(claim.place)),
                 Kind::Message => {
-                    queue.make_ready(claim.place, claim.deliveries - 1);
+                    let not_counted = u32::from(!faults::on(Fault::ReleaseCountsDelivery));
+                    queue.make_ready(claim.place, claim.deliveries - not_counted);
                     queue.totals.released += 1;
                 }
             });
