@@ -5,7 +5,7 @@
 
 use std::ffi::CStr;
 
-use mq_engine::{Decoder, Queue};
+use mq_engine::{Decoder, Queue, allocated};
 
 use crate::agenda::Reason;
 use crate::entry::Entry;
@@ -91,7 +91,7 @@ pub fn digest(digest: &mut Digest, entry: &Entry) {
 pub fn memory(entry: &Entry) -> usize {
     // The queue counts itself, and lies in the entry.
     let queue = entry.queue().map_or(size_of::<Queue>() as u64, Queue::memory_bytes);
-    size_of::<Entry>() - size_of::<Queue>() + usize::try_from(queue).unwrap_or(usize::MAX / 2)
+    allocated(size_of::<Entry>()) - size_of::<Queue>() + usize::try_from(queue).unwrap_or(usize::MAX / 2)
 }
 
 /// About how many allocations freeing a value gives back.

@@ -6,7 +6,7 @@
 
 use crate::block::{BLOCK, Block};
 use crate::lane::Place;
-use crate::memory::Mover;
+use crate::memory::{Mover, allocated, slot_bytes, tree_bytes};
 use crate::{Receipt, Time};
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +95,10 @@ impl Claims {
     }
 
     pub fn heap_bytes(&self) -> usize {
-        self.heap_bytes + self.blocks.capacity() * size_of::<Block>() + self.blocks.len() * 64
+        self.heap_bytes
+            + allocated(self.blocks.capacity() * slot_bytes::<Block>())
+            + tree_bytes::<u64, u32>(self.by_number.len())
+            + tree_bytes::<(Time, u64), ()>(self.due.len())
     }
 
     fn count_mut(&mut self, kind: Kind) -> &mut u64 {

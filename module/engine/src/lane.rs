@@ -1,5 +1,6 @@
 //! A lane: the messages of one priority, as two lines of segments, and what of them is ready.
 
+use crate::memory::tree_bytes;
 use crate::table::Table;
 use crate::{Id, Priority};
 use std::collections::BTreeMap;
@@ -55,6 +56,12 @@ impl Lane {
 
     pub fn segments_mut(&mut self, parked: bool) -> &mut BTreeMap<u64, u32> {
         if parked { &mut self.parked } else { &mut self.line }
+    }
+
+    /// Bytes on the heap, without the lane itself.
+    pub fn heap_bytes(&self) -> usize {
+        let trees = [self.line.len(), self.parked.len(), self.fresh.len()];
+        self.returned.heap_bytes() + trees.map(tree_bytes::<u64, u32>).iter().sum::<usize>()
     }
 
     pub fn ready(&self) -> u64 {

@@ -60,7 +60,7 @@ mod view;
 pub use codec::{Corrupt, Writer};
 pub use labels::Label;
 pub use load::Decoder;
-pub use memory::Mover;
+pub use memory::{Mover, allocated};
 pub use numbers::{
     Id, Moment, NUMBER_LIMIT, NUMBERS_PER_MS, Priority, Receipt, SessionId, Span, TermStart, Time, Token,
 };

@@ -35,7 +35,7 @@ impl Queue {
 
 /// Bytes that the allocator gives for a request: the size classes of jemalloc, which Redis uses (multiples of 16 up to 128,
 /// then four classes for each doubling; jemalloc(3), "IMPLEMENTATION NOTES").
-pub(crate) fn allocated(bytes: usize) -> usize {
+pub fn allocated(bytes: usize) -> usize {
     match bytes {
         0 => 0,
         1..=128 => bytes.next_multiple_of(16),
@@ -44,6 +44,27 @@ pub(crate) fn allocated(bytes: usize) -> usize {
             bytes.next_multiple_of(1 << (doubling - 2))
         }
     }
+}
+
+/// Bytes of one place of a slab: the value, or the number of the next empty place.
+pub(crate) const fn slot_bytes<T>() -> usize {
+    size_of::<Option<T>>()
+}
+
+/// Bytes of a standard tree with so many entries. A node has room for 11 of them; ascending insertion leaves 6 in each, and a
+/// separator in the node above, which has 12 more pointers (`std::collections::btree::node`).
+pub(crate) fn tree_bytes<K, V>(entries: usize) -> usize {
+    const ROOM: usize = 11;
+    const LEFT: usize = 6;
+    const HEAD: usize = 16;
+    if entries == 0 {
+        return 0;
+    }
+    let node = ROOM * (size_of::<K>() + size_of::<V>()) + HEAD;
+    let inner_node = allocated(node + (ROOM + 1) * size_of::<usize>());
+    let leaves = if entries <= ROOM { 1 } else { entries.div_ceil(LEFT + 1) };
+    let inner = if leaves == 1 { 0 } else { leaves.div_ceil(LEFT) };
+    leaves * allocated(node) + inner * inner_node
 }
 
 #[cfg(test)]

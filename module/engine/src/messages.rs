@@ -3,7 +3,7 @@
 use crate::codec::Corrupt;
 use crate::faults::{self, Fault};
 use crate::lane::{Lane, LaneKey, Place, Returned, Taken};
-use crate::memory::Mover;
+use crate::memory::{Mover, allocated, slot_bytes, tree_bytes};
 use crate::segment::{NO_CLAIM, Segment};
 use crate::{Id, Priority, Time};
 use slab::Slab;
@@ -43,9 +43,11 @@ impl Messages {
     }
 
     pub fn heap_bytes(&self) -> usize {
-        let returned: usize = self.lanes.values().map(|lane| lane.returned.heap_bytes()).sum();
-        let spare = self.segments.capacity() - self.segments.len();
-        self.heap_bytes + spare * size_of::<Segment>() + returned + self.lanes.len() * size_of::<Lane>()
+        let lanes: usize = self.lanes.values().map(Lane::heap_bytes).sum();
+        self.heap_bytes
+            + allocated(self.segments.capacity() * slot_bytes::<Segment>())
+            + lanes
+            + tree_bytes::<Priority, Lane>(self.lanes.len())
     }
 
     pub fn segment_count(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use crate::SessionId;
 use crate::claims::Chain;
+use crate::memory::{allocated, slot_bytes, tree_bytes};
 use crate::texts::{TextId, Texts};
 use slab::Slab;
 use std::collections::BTreeMap;
@@ -33,6 +34,12 @@ impl Owners {
 
     pub fn len(&self) -> usize {
         self.owners.len()
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        allocated(self.owners.capacity() * slot_bytes::<Owner>())
+            + tree_bytes::<(Option<SessionId>, TextId), u32>(self.by_key.len())
     }
 
     /// The owner of this consumer and session, made if need be. It must get a claim at once.

@@ -252,10 +252,9 @@ impl Segment {
         mover.move_items(&mut self.gone);
     }
 
-    /// Bytes on the heap, this value included.
+    /// Bytes on the heap, without the segment itself.
     pub fn heap_bytes(&self) -> usize {
-        size_of::<Segment>()
-            + self.bytes.capacity()
+        self.bytes.capacity()
             + 2 * self.starts.capacity()
             + 4 * (self.id_offsets.capacity() + self.claim_of.capacity())
             + 8 * self.gone.capacity()

@@ -1,17 +1,13 @@
 //! An ordered table that is packed: entries lie in chunks of up to 64, filled to the last place when they come in order. It
 //! takes half the memory of the standard library's tree under the same use, and it knows how much that is.
 
-use crate::memory::allocated;
+use crate::memory::{allocated, tree_bytes};
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
 /// Entries in one chunk: bounds what an insertion moves, and keeps the directory small.
 const CHUNK: usize = 64;
-
-/// Bytes of the directory for each chunk, beside the key: its value, and its share of a node of the tree that is a little more
-/// than half full, as ascending insertion leaves it.
-const DIRECTORY_ENTRY: usize = 80;
 
 /// Entries by key.
 #[derive(Debug)]
@@ -62,7 +58,7 @@ impl<K: Ord + Clone, V> Table<K, V> {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.chunk_bytes + self.chunks.len() * (DIRECTORY_ENTRY + size_of::<K>())
+        self.chunk_bytes + tree_bytes::<K, VecDeque<(K, V)>>(self.chunks.len())
     }
 
     pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>

@@ -280,7 +280,7 @@ impl Queue {
         }
     }
 
-    /// What the queue takes in memory, kept as it changes.
+    /// What the queue takes in memory, itself included.
     pub fn memory_bytes(&self) -> u64 {
         let parts = self.messages.heap_bytes()
             + self.claims.heap_bytes()
@@ -289,7 +289,7 @@ impl Queue {
             + self.labels.heap_bytes()
             + self.texts.heap_bytes()
             + self.producers.heap_bytes()
-            + self.owners.len() * size_of::<crate::owners::Owner>() * 2;
+            + self.owners.heap_bytes();
         (size_of::<Queue>() + parts) as u64
     }
 
