@@ -240,10 +240,14 @@ impl Conn {
     }
 }
 
+/// Whether the server said this, so that the command was not carried out.
+pub(crate) fn is_refusal(error: &RedisError) -> bool {
+    error.code().is_some() && error.kind() != ErrorKind::Io
+}
+
 /// The error as the server sent it, code first.
-fn on_the_wire(error: &RedisError) -> String {
-    let from_server = error.code().is_some() && error.kind() != ErrorKind::Io;
-    assert!(from_server, "the connection broke instead of a refusal: {error}");
+pub(crate) fn on_the_wire(error: &RedisError) -> String {
+    assert!(is_refusal(error), "the connection broke instead of a refusal: {error}");
     format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default())
 }
 

@@ -21,10 +21,12 @@
 //! A test waits for a fact with [`eventually`] or [`until`], never for a time to pass; a test that needs what a server
 //! lacks says so with [`skip!`].
 
+pub mod chaos;
 mod cluster;
 mod conn;
 mod document;
 mod example;
+pub mod history;
 mod parent;
 mod peer;
 mod queues;
@@ -38,6 +40,7 @@ pub use cluster::two_nodes;
 pub use conn::{Conn, Words};
 pub use document::{Block, Document};
 pub use example::run_example;
+pub use history::{Fault, Verdict};
 pub use peer::{Finished, Peer};
 pub use queues::{Churn, EveryState, every_state};
 pub use redis::Value;

@@ -14,7 +14,7 @@ pub(crate) fn list(value: &Value) -> &[Value] {
 }
 
 #[track_caller]
-fn int_of(value: &Value) -> i64 {
+pub(crate) fn int_of(value: &Value) -> i64 {
     match value {
         Value::Int(n) => *n,
         other => panic!("an integer was expected, not {other:?}"),
@@ -108,6 +108,12 @@ pub struct Drained {
 }
 
 impl Drained {
+    /// As any other claim.
+    pub(crate) fn claim(self) -> Claim {
+        let bytes = self.payload.clone().into_bytes();
+        Claim { receipt: self.receipt, id: self.id, deliveries: self.deliveries, payload: self.payload, bytes }
+    }
+
     #[track_caller]
     pub(crate) fn from_value(value: &Value) -> Self {
         let [receipt, id, deliveries, payload, reason, consumer, failed_at] = list(value) else {

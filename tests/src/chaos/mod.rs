@@ -1,0 +1,176 @@
+//! Traffic of every kind on one queue, while a test does its worst to what it runs on; then the judgement of the history.
+
+mod generator;
+mod link;
+mod producer;
+mod worker;
+
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{Builder, Conn, Server, Verdict, history::History, until};
+
+/// The queue that everybody works on.
+pub const QUEUE: &str = "q";
+
+/// How long a claim lasts.
+const LEASE_MS: u64 = 400;
+
+/// How long the traffic may take to empty the queue, once nothing is pushed and nothing is broken any more.
+const EMPTYING: Duration = Duration::from_secs(60);
+
+/// When an answer counts as being beyond the reach of a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// At once.
+    WhenAnswered,
+    /// When one replica has confirmed it (WAIT 1).
+    WhenReplicated,
+}
+
+/// Where the traffic goes, and what it sees.
+pub struct Arena {
+    port: AtomicU16,
+    settled: Settled,
+    /// What its clients saw.
+    pub history: History,
+    pushing: AtomicBool,
+    over: AtomicBool,
+    ends_at: Instant,
+    random: AtomicU64,
+    refusals: AtomicU64,
+}
+
+/// A server for an arena: one of its clients is a user with few rights.
+pub fn server() -> Builder {
+    Server::builder().config("user worker on >secret ~* resetchannels -@all +mq.claim +mq.ack +mq.fail +mq.release +mq.extend +wait +eval +incr +client +ping")
+}
+
+/// Ends the traffic, also when a test fails.
+struct EndAtEnd<'a>(&'a Arena);
+
+impl Drop for EndAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.pushing.store(false, Relaxed);
+        self.0.over.store(true, Relaxed);
+    }
+}
+
+impl Arena {
+    /// One whose traffic goes to `server` and pushes for as long as `MQ_CHAOS_SECONDS` says (4).
+    ///
+    /// # Panics
+    /// If that is no number.
+    #[must_use]
+    pub fn new(server: &Server, settled: Settled) -> Self {
+        let seconds = std::env::var("MQ_CHAOS_SECONDS").map_or(4, |text| text.parse().expect("a number of seconds"));
+        Self {
+            port: AtomicU16::new(server.port()),
+            settled,
+            history: History::default(),
+            pushing: AtomicBool::new(true),
+            over: AtomicBool::new(false),
+            ends_at: Instant::now() + Duration::from_secs(seconds),
+            random: AtomicU64::new(u64::from(server.port())),
+            refusals: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether it is still time for mischief; returns after some of it has passed.
+    pub fn goes_on_after(&self, ms: Range<u64>) -> bool {
+        thread::sleep(Duration::from_millis(ms.start + self.below(ms.end - ms.start)));
+        Instant::now() < self.ends_at
+    }
+
+    /// From here on clients that connect go to this server.
+    pub fn leads_to(&self, port: u16) {
+        self.port.store(port, Relaxed);
+    }
+
+    /// How many commands were refused, for whatever reason.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Relaxed)
+    }
+
+    /// Below `bound`, from a counter that all threads share (SplitMix64, Steele, Lea and Flood 2014).
+    pub fn below(&self, bound: u64) -> u64 {
+        let mut z = self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound.max(1)
+    }
+
+    /// Runs the traffic and the mischief, which ends when [`goes_on_after`](Self::goes_on_after) says so and leaves
+    /// everything mended; then nothing is pushed any more and the queue is emptied.
+    ///
+    /// # Panics
+    /// If it does not become empty.
+    pub fn run(&self, mischief: impl FnOnce()) {
+        thread::scope(|scope| {
+            let _end = EndAtEnd(self);
+            let spawn = |act: fn(&Self, u64), count: u64| {
+                (0..count).for_each(|n| drop(scope.spawn(move || act(self, n))));
+            };
+            spawn(producer::plain, 2);
+            spawn(producer::numbered, 2);
+            spawn(producer::unique, 1);
+            spawn(generator::generate, 2);
+            spawn(worker::work, worker::STYLES * 2);
+            spawn(worker::drain, 2);
+            mischief();
+            self.pushing.store(false, Relaxed);
+            self.until_empty();
+        });
+    }
+
+    fn until_empty(&self) {
+        let left = || {
+            let mut c = Conn::to_port(self.port.load(Relaxed));
+            let info = c.balanced(QUEUE);
+            ["ready", "delayed", "claimed", "errors"].map(|state| info.int(state))
+        };
+        let began = Instant::now();
+        until("the queue is empty", || {
+            let empty = left() == [0; 4];
+            assert!(empty || began.elapsed() < EMPTYING, "ready, delayed, claimed, errors: {:?}", left());
+            empty
+        });
+    }
+
+    /// Judges what was seen, prints it under a name, and fails if anything is wrong.
+    ///
+    /// # Panics
+    /// If anything is wrong, or if hardly anything was done.
+    #[track_caller]
+    pub fn judge(&self, mischief: &str) {
+        self.pronounce(mischief, &Verdict::of(&self.history.events()));
+    }
+
+    /// The same where queues were deleted.
+    ///
+    /// # Panics
+    /// As [`judge`](Self::judge).
+    #[track_caller]
+    pub fn judge_deleted(&self, mischief: &str) {
+        self.pronounce(mischief, &Verdict::of_deleted(&self.history.events()));
+    }
+
+    #[track_caller]
+    fn pronounce(&self, mischief: &str, verdict: &Verdict) {
+        println!("{mischief}, {} refusals\n{verdict}", self.refusals());
+        assert!(verdict.is_clean(), "{mischief}\n{verdict}");
+        assert!(verdict.accepted > 100 && verdict.completed > 100 && verdict.leaders > 0, "too quiet: {verdict}");
+    }
+
+    fn pushes(&self) -> bool {
+        self.pushing.load(Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Relaxed)
+    }
+}

@@ -1,0 +1,154 @@
+//! Those who take messages, and what they do with them.
+
+use std::{thread, time::Duration};
+
+use super::{
+    Arena, LEASE_MS, QUEUE,
+    link::{Link, Said},
+};
+use crate::{Claim, Drained, Words, reply::list};
+
+const LEASE: Duration = Duration::from_millis(LEASE_MS);
+
+/// How workers differ.
+pub(super) const STYLES: u64 = 5;
+
+/// Completes a claim and counts that, in one step.
+const SCRIPT: &str = "local n = redis.call('MQ.ACK', KEYS[1], ARGV[1]) if n == 1 then redis.call('INCR', KEYS[2]) end return n";
+
+/// Takes messages until all is over. `n` decides how: plainly, with ACK in the next CLAIM, by a script, in transactions over
+/// RESP3, or as a user with few rights.
+pub(super) fn work(arena: &Arena, n: u64) {
+    let style = n % STYLES;
+    let mut link = match style {
+        3 => Link::new(arena).resp3(),
+        4 => Link::new(arena).worker(),
+        _ => Link::new(arena),
+    };
+    let name = link.name();
+    let mut done = Vec::new();
+    while !arena.is_over() {
+        let claims = match style {
+            1 => claim_and_complete(&mut link, &name, &mut done),
+            3 => claim_in_a_transaction(&mut link, &name),
+            _ => claim(&mut link, &name),
+        };
+        for claim in claims {
+            match arena.below(100) {
+                0..60 if style == 1 => done.push(claim.receipt),
+                0..60 if style == 2 => {
+                    let (receipt, counter) = (claim.receipt.to_string(), format!("{QUEUE}:done"));
+                    complete(&mut link, claim.receipt, ["EVAL", SCRIPT, "2", QUEUE, &counter, &receipt]);
+                }
+                what => handle(arena, &mut link, claim.receipt, what),
+            }
+        }
+    }
+}
+
+fn claim(link: &mut Link<'_>, name: &str) -> Vec<Claim> {
+    let said = link.ask(format!("MQ.CLAIM {QUEUE} {name} COUNT 3 LEASE {LEASE_MS} BLOCK 100 SESSION"));
+    let Said::Answer(answer) = said else { return Vec::new() };
+    let claims: Vec<_> = list(&answer).iter().map(Claim::from_value).collect();
+    link.saw_claims(&claims, LEASE);
+    claims
+}
+
+fn claim_and_complete(link: &mut Link<'_>, name: &str, done: &mut Vec<i64>) -> Vec<Claim> {
+    let receipts: String = done.iter().map(|receipt| format!(" {receipt}")).collect();
+    if receipts.is_empty() {
+        return claim(link, name);
+    }
+    let said = link.ask(format!("MQ.CLAIM {QUEUE} {name} COUNT 3 LEASE {LEASE_MS} BLOCK 100 SESSION ACK{receipts}"));
+    let answer = match said {
+        Said::Answer(answer) => answer,
+        Said::Refused(_) => return Vec::new(),
+        Said::Nothing => {
+            done.drain(..).for_each(|receipt| link.saw_completion(receipt, None));
+            return Vec::new();
+        }
+    };
+    let (acked, claims) = Claim::acked_and_claims(&answer);
+    for receipt in done.iter() {
+        // A number for all of them does not say which.
+        let counted = match acked {
+            0 => Some(false),
+            all if all == done.len() as i64 => Some(true),
+            _ => None,
+        };
+        link.saw_completion(*receipt, counted);
+    }
+    done.clear();
+    link.saw_claims(&claims, LEASE);
+    claims
+}
+
+fn claim_in_a_transaction(link: &mut Link<'_>, name: &str) -> Vec<Claim> {
+    let said = link.transact(&[format!("MQ.CLAIM {QUEUE} {name} COUNT 3 LEASE {LEASE_MS} SESSION")]);
+    let Said::Answer(answer) = said else { return Vec::new() };
+    let claims: Vec<_> = list(&list(&answer)[0]).iter().map(Claim::from_value).collect();
+    link.saw_claims(&claims, LEASE);
+    if claims.is_empty() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    claims
+}
+
+/// What becomes of a claimed message; `what` is below 100.
+fn handle(arena: &Arena, link: &mut Link<'_>, receipt: i64, what: u64) {
+    match what {
+        0..75 => complete(link, receipt, format!("MQ.ACK {QUEUE} {receipt}")),
+        75..83 => touch(link, receipt, format!("MQ.FAIL {QUEUE} {receipt} REASON because")),
+        83..88 => touch(link, receipt, format!("MQ.FAIL {QUEUE} {receipt} RETRY 20")),
+        88..92 => touch(link, receipt, format!("MQ.RELEASE {QUEUE} {receipt}")),
+        92..95 => {
+            touch(link, receipt, format!("MQ.EXTEND {QUEUE} {LEASE_MS} {receipt}"));
+            complete(link, receipt, format!("MQ.ACK {QUEUE} {receipt}"));
+        }
+        // Frozen until after the lease, it goes on as if nothing had happened.
+        95..96 => {
+            thread::sleep(LEASE + Duration::from_millis(50));
+            complete(link, receipt, format!("MQ.ACK {QUEUE} {receipt}"));
+        }
+        96..97 => link.lose(),
+        // Forgotten.
+        97..98 => {}
+        _ => {
+            thread::sleep(Duration::from_millis(arena.below(LEASE_MS / 2)));
+            complete(link, receipt, format!("MQ.ACK {QUEUE} {receipt}"));
+        }
+    }
+}
+
+fn complete(link: &mut Link<'_>, receipt: i64, command: impl Words) {
+    let said = link.ask(command);
+    if !matches!(said, Said::Refused(_)) {
+        link.saw_completion(receipt, said.number().map(|counted| counted == 1));
+    }
+}
+
+fn touch(link: &mut Link<'_>, receipt: i64, command: String) {
+    let said = link.ask(command);
+    if !matches!(said, Said::Refused(_)) {
+        link.saw_touch(receipt, said.number().map(|counted| counted > 0));
+    }
+}
+
+/// Takes errored messages, completes most of them, and puts the rest back, until all is over.
+pub(super) fn drain(arena: &Arena, _: u64) {
+    let mut link = Link::new(arena);
+    while !arena.is_over() {
+        let said = link.ask(format!("MQ.DRAINERRORS {QUEUE} COUNT 20 LEASE {LEASE_MS} SESSION"));
+        let Said::Answer(answer) = said else { continue };
+        let drained: Vec<Claim> = list(&answer).iter().map(|row| Drained::from_value(row).claim()).collect();
+        link.saw_claims(&drained, LEASE);
+        for claim in drained {
+            match arena.below(20) {
+                0 => touch(&mut link, claim.receipt, format!("MQ.RELEASE {QUEUE} {}", claim.receipt)),
+                1 => link.lose(),
+                _ => complete(&mut link, claim.receipt, format!("MQ.ACK {QUEUE} {}", claim.receipt)),
+            }
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
