@@ -1,8 +1,14 @@
 //! The harness itself, on servers without the module: what every other test leans on.
 
-use std::{panic, path::PathBuf, time::Duration};
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    panic,
+    path::PathBuf,
+    time::Duration,
+};
 
-use mq_tests::{Server, Value, Waiter, median, skip, text_of, until};
+use mq_tests::{Conn, Proxy, Server, Value, Waiter, median, skip, text_of, until};
 
 fn plain() -> Server {
     Server::builder().without_module().start()
@@ -22,7 +28,7 @@ fn a_dropped_server_leaves_no_process_and_no_directory() {
     let port = server.port();
     drop(server);
     assert!(!dir.exists());
-    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
 #[test]
@@ -105,4 +111,101 @@ fn a_skip_ends_the_test_and_says_so() {
     {
         panic!("a skip goes on");
     }
+}
+
+#[test]
+fn a_proxy_passes_everything_on_until_it_is_cut() {
+    let server = plain();
+    let proxy = Proxy::to(server.port());
+    let mut c = Conn::to_port(proxy.port());
+    let id = c.int("CLIENT ID");
+    let large = "x".repeat(3 << 20);
+    c.ok(["SET", "k", large.as_str()]);
+    assert_eq!(c.text("GET k"), large);
+    proxy.cut();
+    assert!(c.call("PING").is_err());
+    until("the server has noticed", || !server.has_client(id));
+    let other = plain();
+    proxy.point_to(other.port());
+    Conn::to_port(proxy.port()).ok("SET k elsewhere");
+    assert_eq!(other.connect().text("GET k"), "elsewhere");
+    assert_eq!(proxy.accepted(), 2);
+}
+
+#[test]
+fn a_blocked_proxy_holds_back_everything_and_closes_nothing() {
+    let server = plain();
+    let proxy = Proxy::to(server.port());
+    let mut c = Conn::to_port(proxy.port());
+    let id = c.int("CLIENT ID");
+    proxy.block();
+    let writing = std::thread::spawn(move || c.call("SET k v"));
+    let mut newcomer = TcpStream::connect(("127.0.0.1", proxy.port())).expect("it hangs, but is not refused");
+    newcomer.write_all(b"PING\r\n").expect("a socket has room");
+    newcomer.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket has a timeout");
+    let silence = newcomer.read(&mut [0; 7]).expect_err("nothing comes back");
+    assert!(matches!(silence.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{silence}");
+    assert!(!writing.is_finished() && server.has_client(id));
+    assert_eq!(server.connect().int("EXISTS k"), 0);
+    proxy.unblock();
+    assert!(writing.join().expect("no panic").is_ok());
+    newcomer.set_read_timeout(None).expect("a socket has none");
+    let mut pong = [0; 7];
+    newcomer.read_exact(&mut pong).expect("an answer");
+    assert_eq!((&pong, server.connect().int("EXISTS k")), (b"+PONG\r\n", 1));
+}
+
+#[test]
+fn a_cutting_proxy_cuts_after_exactly_as_many_bytes_as_its_seed_says() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let echo = listener.local_addr().expect("a bound address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut half = stream.try_clone().expect("another handle");
+            // Cut in the middle: that is what happens here.
+            let _ = std::io::copy(&mut half, &mut stream);
+        }
+    });
+    let echoed = |seed| -> Vec<usize> {
+        let proxy = Proxy::cutting(echo, seed, 200);
+        let lives = (0..20).map(|_| {
+            let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).expect("a proxy that listens");
+            let mut bytes = 0;
+            // One byte there and one back, until it is cut.
+            while client.write_all(b"x").is_ok() && matches!(client.read(&mut [0]), Ok(1)) {
+                bytes += 1;
+            }
+            bytes
+        });
+        lives.collect()
+    };
+    let lives = echoed(7);
+    assert_eq!(lives, echoed(7));
+    assert_ne!(lives, echoed(8));
+    assert!(lives.iter().all(|bytes| *bytes <= 100) && lives.iter().any(|bytes| *bytes > 50), "{lives:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_dropped_proxy_leaves_no_thread_and_no_connection() {
+    let server = plain();
+    let mut c = server.connect();
+    let proxy = Proxy::to(server.port());
+    let name = format!("proxy {}", proxy.port());
+    let threads = || {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("a process has threads");
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.filter(|other| other.trim_end() == name).count()
+    };
+    let open: Vec<_> = (0..3).map(|_| Conn::to_port(proxy.port())).collect();
+    assert_eq!((threads(), c.server_count("clients", "connected_clients")), (7, 4), "one listens, two per connection");
+    proxy.block();
+    let hanging = TcpStream::connect(("127.0.0.1", proxy.port())).expect("it hangs, but is not refused");
+    until("it hangs", || threads() == 8);
+    drop(proxy);
+    // The system lists a thread for a moment after its end.
+    until("no thread is left", || threads() == 0);
+    until("no connection is left", || c.server_count("clients", "connected_clients") == 1);
+    drop((open, hanging));
 }
