@@ -12,7 +12,7 @@ endif
 RUST_TEST_THREADS ?= 6
 export RUST_TEST_THREADS
 
-.PHONY: help demo test sim fuzz bench lint build image setup
+.PHONY: help demo test sim fuzz chaos soak bench lint build image setup
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name why; do printf '  make %-7s %s\n' "$$name" "$$why"; done
@@ -31,6 +31,12 @@ sim: ## ten million steps of crashes, failovers and wrong clocks, from seeds; SE
 fuzz: ## ten million made-up dumps and effects against the engine, and as many calls against the parser (EXECUTIONS=…)
 	MQ_EXECUTIONS=$(or $(EXECUTIONS),10000000) cargo test --release -p mq-engine --test hostile -- --nocapture
 	MQ_EXECUTIONS=$(or $(EXECUTIONS),10000000) cargo test --release -p mq random_words -- --nocapture
+
+chaos: build ## half a minute each of servers and peers killed, frozen, cut off, failed over, under full traffic (SECONDS=…)
+	MQ_CHAOS_SECONDS=$(or $(SECONDS),30) cargo test -p mq-tests --test chaos -- --nocapture --test-threads 1
+
+soak: build ## what takes too long for `make test`: memory of a million messages in every state, delays over a minute
+	cargo test -p mq-tests -- --ignored --nocapture --test-threads 1
 
 bench: build ## what push, claim and ack cost the server, beside lists and Streams in the same run
 	cargo run --release -p mq-tests --bin bench -- $(ARGS)

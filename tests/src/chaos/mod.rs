@@ -50,6 +50,10 @@ pub fn server() -> Builder {
     Server::builder().config("user worker on >secret ~* resetchannels -@all +mq.claim +mq.ack +mq.fail +mq.release +mq.extend +wait +eval +incr +client +ping")
 }
 
+fn seconds() -> u64 {
+    std::env::var("MQ_CHAOS_SECONDS").map_or(4, |text| text.parse().expect("a number of seconds"))
+}
+
 /// Ends the traffic, also when a test fails.
 struct EndAtEnd<'a>(&'a Arena);
 
@@ -67,17 +71,21 @@ impl Arena {
     /// If that is no number.
     #[must_use]
     pub fn new(server: &Server, settled: Settled) -> Self {
-        let seconds = std::env::var("MQ_CHAOS_SECONDS").map_or(4, |text| text.parse().expect("a number of seconds"));
         Self {
             port: AtomicU16::new(server.port()),
             settled,
             history: History::default(),
             pushing: AtomicBool::new(true),
             over: AtomicBool::new(false),
-            ends_at: Instant::now() + Duration::from_secs(seconds),
+            ends_at: Instant::now() + Duration::from_secs(seconds()),
             random: AtomicU64::new(u64::from(server.port())),
             refusals: AtomicU64::new(0),
         }
+    }
+
+    /// For how many seconds it lasts.
+    pub fn seconds(&self) -> u64 {
+        seconds()
     }
 
     /// Whether it is still time for mischief; returns after some of it has passed.

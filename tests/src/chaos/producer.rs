@@ -23,7 +23,7 @@ pub(super) fn plain(arena: &Arena, _: u64) {
         let options = match n % 8 {
             0 => "DELAY 30".to_owned(),
             1 => format!("PRIORITY {}", n % 3),
-            2 => format!("GROUP {}", n % 5),
+            2 => format!("GROUP {}", n % 64),
             3 => "TTL 50".to_owned(),
             4 => "PRIORITY 7 DELAY 5".to_owned(),
             _ => String::new(),

@@ -13,8 +13,9 @@ const LEASE: Duration = Duration::from_millis(LEASE_MS);
 /// How workers differ.
 pub(super) const STYLES: u64 = 5;
 
-/// Completes a claim and counts that, in one step.
-const SCRIPT: &str = "local n = redis.call('MQ.ACK', KEYS[1], ARGV[1]) if n == 1 then redis.call('INCR', KEYS[2]) end return n";
+/// Completes a claim and counts that, in one step. With the shebang a server that is out of memory refuses it as a whole.
+const SCRIPT: &str =
+    "#!lua\nlocal n = redis.call('MQ.ACK', KEYS[1], ARGV[1]) if n == 1 then redis.call('INCR', KEYS[2]) end return n";
 
 /// Takes messages until all is over. `n` decides how: plainly, with ACK in the next CLAIM, by a script, in transactions over
 /// RESP3, or as a user with few rights.

@@ -28,15 +28,8 @@ pub enum Fault {
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Self; 7] = [
-        Self::Lost,
-        Self::Doubled,
-        Self::Unexpected,
-        Self::TwoClaims,
-        Self::TwoTokens,
-        Self::Repeated,
-        Self::Stream,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Lost, Self::Doubled, Self::Unexpected, Self::TwoClaims, Self::TwoTokens, Self::Repeated, Self::Stream];
 
     fn name(self) -> &'static str {
         match self {
@@ -82,7 +75,8 @@ impl Verdict {
         check::judge(events, true)
     }
 
-    /// Judges a history in which queues were deleted: what was in them is not missed.
+    /// Judges a history in which queues were deleted, with all that they held and knew: what was in them is not missed, and
+    /// fences and streams begin anew.
     #[must_use]
     pub fn of_deleted(events: &[Event]) -> Self {
         check::judge(events, false)
@@ -121,7 +115,8 @@ impl fmt::Display for Verdict {
             self.leaders,
             self.unsettled
         )?;
-        let counts: Vec<_> = Fault::ALL.iter().map(|fault| format!("{} {}", fault.name(), self.count(*fault))).collect();
+        let counts: Vec<_> =
+            Fault::ALL.iter().map(|fault| format!("{} {}", fault.name(), self.count(*fault))).collect();
         write!(f, "  {}", counts.join(", "))?;
         for fault in Fault::ALL {
             let evidence = self.found.iter().filter(|(found, _)| *found == fault);
