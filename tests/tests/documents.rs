@@ -39,6 +39,23 @@ fn the_life_of_a_message_is_drawn_alike_everywhere() {
 }
 
 #[test]
+fn every_test_that_the_design_calls_a_proof_is_there() {
+    let tests: String = std::fs::read_dir("tests")
+        .expect("the folder of this file")
+        .map(|file| std::fs::read_to_string(file.expect("a file").path()).expect("a text"))
+        .collect();
+    let mut proofs = 0;
+    for line in Document::read("module/DESIGN.md").lines().iter().filter(|line| line.starts_with('|')) {
+        let Some((_, proof)) = line.trim_end_matches('|').rsplit_once('|') else { continue };
+        for name in proof.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 2) {
+            assert!(tests.contains(&format!("fn {name}()")), "{name}");
+            proofs += 1;
+        }
+    }
+    assert!(proofs > 15, "{proofs} proofs");
+}
+
+#[test]
 fn the_books_are_the_same_everywhere() {
     let books = "pushed = ready + delayed + claimed + errors + acked + drained + removed + dropped";
     for file in ["module/COMMANDS.md", "README.md", "module/DESIGN.md"] {

@@ -155,6 +155,12 @@ impl<'a> Link<'a> {
 
     /// Writes down what the last command came to.
     pub fn saw(&self, what: What) {
+        let more = match what {
+            What::Push { id: Some(_), .. } => 1,
+            What::Complete { counted: Some(true) | None, .. } => -1,
+            _ => 0,
+        };
+        self.arena.backlog.fetch_add(more, Relaxed);
         self.arena.history.add(self.client, self.sent, self.settled, what);
     }
 

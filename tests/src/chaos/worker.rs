@@ -1,6 +1,6 @@
 //! Those who take messages, and what they do with them.
 
-use std::{thread, time::Duration};
+use std::{sync::atomic::Ordering::Relaxed, thread, time::Duration};
 
 use super::{
     Arena, LEASE_MS, QUEUE,
@@ -34,6 +34,9 @@ pub(super) fn work(arena: &Arena, n: u64) {
             3 => claim_in_a_transaction(&mut link, &name),
             _ => claim(&mut link, &name),
         };
+        if claims.is_empty() {
+            arena.backlog.store(0, Relaxed);
+        }
         for claim in claims {
             match arena.below(100) {
                 0..60 if style == 1 => done.push(claim.receipt),
