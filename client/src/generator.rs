@@ -80,7 +80,9 @@ impl Generator {
                 Ok(numbers) => numbers,
                 Err(error) if error.is_lost() => return error,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot look at the backlog");
+                    if complaint.is_due(&error) {
+                        tracing::warn!(%error, "cannot look at the backlog, publishing nothing");
+                    }
                     backoff.wait().await;
                     continue;
                 }
@@ -123,11 +125,15 @@ impl Generator {
             let error = match tokio::time::timeout_at(until, leader.queue().push(&push, &payloads)).await {
                 Ok(Ok(_)) => {
                     backoff.reset();
+                    if complaint.is_over() {
+                        tracing::info!(first, "publishing again");
+                    }
                     tracing::debug!(first, count = numbers.len(), "published");
                     return Outcome::Accepted;
                 }
                 Ok(Err(Error::OutOfOrder { expected })) => return Outcome::OtherNumberExpected(expected),
-                Ok(Err(error @ (Error::Fenced(_) | Error::Lost(_)))) => return Outcome::Over(error),
+                Ok(Err(error @ Error::Unanswered(_))) => error,
+                Ok(Err(error)) if error.is_lost() || matches!(error, Error::Fenced(_)) => return Outcome::Over(error),
                 Ok(Err(error)) => error,
                 Err(_) => {
                     tracing::warn!(
