@@ -15,8 +15,7 @@ pub(super) fn advice(code: &str, detail: &str) -> Option<&'static str> {
         "NOREPLICAS" => "fewer replicas are in step than min-replicas-to-write asks for: look at the server's replicas",
         "LOADING" => "the server has just started; it serves once its data is loaded",
         "READONLY" | "UNBLOCKED" => {
-            "this server is a replica: --redis must lead to the primary \
-             (redis+sentinel://host:port/master goes on to the next one by itself)"
+            "this server is a replica: --redis must lead to the primary; redis+sentinel://host:port/master always does"
         }
         "MASTERDOWN" => "this server is a replica that has lost its primary: --redis must lead to the primary",
         "CLUSTERDOWN" => "the cluster is not whole: redis-cli CLUSTER INFO tells why",

@@ -129,9 +129,10 @@ impl Settling {
     /// claim may be current. Telling twice is harmless: a receipt counts once.
     async fn tell_pending(&mut self) {
         let mut left = std::mem::take(&mut self.pending);
+        let mut heard = true;
         while !left.is_empty() {
             let rest = left.split_off(left.len().min(BATCH));
-            self.tell(std::mem::replace(&mut left, rest)).await;
+            heard &= self.tell(std::mem::replace(&mut left, rest)).await;
             if self.queue.is_none() {
                 self.keep(std::mem::take(&mut left));
             }
@@ -139,7 +140,7 @@ impl Settling {
         if self.pending.is_empty() {
             self.again_at = None;
             self.backoff.reset();
-            if self.complaint.is_over() {
+            if heard && self.complaint.is_over() {
                 tracing::info!("completing messages again");
             }
         } else {
@@ -147,15 +148,16 @@ impl Settling {
         }
     }
 
-    /// One exchange with the server.
-    async fn tell(&mut self, batch: Vec<Pending>) {
+    /// One exchange with the server; whether it heard all of them.
+    async fn tell(&mut self, batch: Vec<Pending>) -> bool {
         let told_before = batch.iter().any(|pending| pending.told);
         let queue = match self.queue().await {
             Ok(queue) => queue,
             // Whatever the reason, another attempt to connect may succeed.
             Err(error) => {
                 self.report("complete messages", Err(error));
-                return self.keep(batch);
+                self.keep(batch);
+                return false;
             }
         };
         let (mut lost, mut unheard, mut again) = (0, None, Vec::new());
@@ -174,6 +176,7 @@ impl Settling {
                 }
             }
         }
+        let heard = unheard.is_none();
         if let Some(error) = unheard {
             self.report("complete messages", Err(error));
         }
@@ -184,6 +187,7 @@ impl Settling {
             _ => tracing::warn!(count = lost, "messages were processed, but their claims had been lost"),
         }
         self.keep(again);
+        heard
     }
 
     /// Tells all of them at once: noted ones through the ledger, the others with MQ.ACK and MQ.FAIL.
