@@ -72,7 +72,7 @@ impl Generator {
     /// One round: draw numbers, then push these same numbers until their outcome is known. A queue that is too full for
     /// them says that none of them is in it: then, and only then, the next round may draw fewer.
     async fn publish(&self, leader: &Leader) -> Error {
-        let (mut backoff, mut complaint) = (Backoff::new(), Complaint::new());
+        let mut trouble = Trouble::default();
         let mut pace = Pace::new(self, leader.next_number());
         let mut pushed_before = false;
         loop {
@@ -80,12 +80,14 @@ impl Generator {
                 Ok(numbers) => numbers,
                 Err(error) if error.is_lost() => return error,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot look at the backlog");
-                    backoff.wait().await;
+                    if trouble.complaint.is_due(&error) {
+                        tracing::warn!(%error, "cannot look at the backlog, publishing nothing");
+                    }
+                    trouble.backoff.wait().await;
                     continue;
                 }
             };
-            match self.push_until_known(leader, &numbers, &mut backoff, &mut complaint).await {
+            match push_until_known(leader, &numbers, &mut trouble).await {
                 Outcome::Accepted => {
                     pace.accepted(numbers.len());
                     if !pushed_before {
@@ -107,47 +109,6 @@ impl Generator {
         }
     }
 
-    async fn push_until_known(
-        &self,
-        leader: &Leader,
-        numbers: &[u64],
-        backoff: &mut Backoff,
-        complaint: &mut Complaint,
-    ) -> Outcome {
-        let Some(&first) = numbers.first() else { return Outcome::Accepted };
-        let payloads: Vec<String> = numbers.iter().map(u64::to_string).collect();
-        let push = Push { fence: Some(leader.token()), seq: Some((leader.producer(), first)), ..Push::default() };
-        loop {
-            // Looked at right before each push: the process may have been stopped since the last one.
-            let until = leader.trusted_until().await;
-            let error = match tokio::time::timeout_at(until, leader.queue().push(&push, &payloads)).await {
-                Ok(Ok(_)) => {
-                    backoff.reset();
-                    tracing::debug!(first, count = numbers.len(), "published");
-                    return Outcome::Accepted;
-                }
-                Ok(Err(Error::OutOfOrder { expected })) => return Outcome::OtherNumberExpected(expected),
-                Ok(Err(error @ (Error::Fenced(_) | Error::Lost(_)))) => return Outcome::Over(error),
-                Ok(Err(error)) => error,
-                Err(_) => {
-                    tracing::warn!(
-                        first,
-                        "no answer while the lease could be relied upon, pushing the same numbers again"
-                    );
-                    continue;
-                }
-            };
-            let full = matches!(error, Error::QueueFull(_));
-            if complaint.is_due(&error) {
-                tracing::warn!(%error, first, "not published yet{}", if full { ", waiting for room" } else { "" });
-            }
-            if full && numbers.len() > 1 {
-                return Outcome::TooMany;
-            }
-            backoff.wait().await;
-        }
-    }
-
     async fn note_first_push(&self, leader: &Leader, number: u64) {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
@@ -157,6 +118,63 @@ impl Generator {
         {
             tracing::warn!(%error, "the ledger does not know of this leadership");
         }
+    }
+}
+
+/// What stands in the way of a leadership's pushes.
+#[derive(Default)]
+struct Trouble {
+    backoff: Backoff,
+    complaint: Complaint,
+    /// About a queue without room. One that is full most of the time has some now and then, so no success ends it.
+    full: Complaint,
+}
+
+impl Trouble {
+    fn tell(&mut self, error: &Error, first: u64) {
+        if matches!(error, Error::QueueFull(_)) {
+            if self.full.is_due(error) {
+                tracing::warn!(%error, first, "not published yet, waiting for room");
+            }
+        } else if self.complaint.is_due(error) {
+            tracing::warn!(%error, first, "not published yet");
+        }
+    }
+}
+
+async fn push_until_known(leader: &Leader, numbers: &[u64], trouble: &mut Trouble) -> Outcome {
+    let Some(&first) = numbers.first() else { return Outcome::Accepted };
+    let payloads: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    let push = Push { fence: Some(leader.token()), seq: Some((leader.producer(), first)), ..Push::default() };
+    loop {
+        // Looked at right before each push: the process may have been stopped since the last one.
+        let until = leader.trusted_until().await;
+        let error = match tokio::time::timeout_at(until, leader.queue().push(&push, &payloads)).await {
+            Ok(Ok(_)) => {
+                trouble.backoff.reset();
+                if trouble.complaint.is_over() {
+                    tracing::info!(first, "publishing again");
+                }
+                tracing::debug!(first, count = numbers.len(), "published");
+                return Outcome::Accepted;
+            }
+            Ok(Err(Error::OutOfOrder { expected })) => return Outcome::OtherNumberExpected(expected),
+            Ok(Err(error @ Error::Unanswered(_))) => error,
+            Ok(Err(error)) if error.is_lost() || matches!(error, Error::Fenced(_)) => return Outcome::Over(error),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                tracing::warn!(
+                    first,
+                    "no answer while the lease could be relied upon, publishing nothing until it is renewed"
+                );
+                continue;
+            }
+        };
+        trouble.tell(&error, first);
+        if matches!(error, Error::QueueFull(_)) && numbers.len() > 1 {
+            return Outcome::TooMany;
+        }
+        trouble.backoff.wait().await;
     }
 }
 

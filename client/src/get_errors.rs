@@ -52,7 +52,7 @@ pub async fn print_errors(queue: &Queue, lease: Duration, format: MessageFormat)
                 tracing::debug!(n, "nobody reads on, released");
                 return Ok(End::Unread);
             }
-            return Err(Error::Lost(format!("standard output: {error}; {n} messages were put back")));
+            return Err(Error::Local(format!("standard output: {error}; {n} messages were put back")));
         }
         let acked = queue.ack(&receipts).await?;
         if acked < receipts.len() as u64 {

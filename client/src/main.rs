@@ -101,7 +101,7 @@ async fn run_stats(options: &Options) -> Result<ExitCode, Error> {
 fn read_or_left(shown: io::Result<()>) -> Result<ExitCode, Error> {
     match shown {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::Lost(format!("standard output: {error}")))
+            Err(Error::Local(format!("standard output: {error}")))
         }
         _ => Ok(ExitCode::SUCCESS),
     }
@@ -109,7 +109,7 @@ fn read_or_left(shown: io::Result<()>) -> Result<ExitCode, Error> {
 
 fn format_of_messages(common: &Common) -> Result<MessageFormat, Error> {
     // The command line has refused it before.
-    common.format.of_messages().ok_or_else(|| Error::Address("messages have no such format".to_owned()))
+    common.format.of_messages().ok_or_else(|| Error::Local("messages have no such format".to_owned()))
 }
 
 async fn run_demo(common: &Common, options: &Demo) -> Result<ExitCode, Error> {
@@ -146,5 +146,5 @@ fn endpoint(common: &Common) -> Result<Arc<Endpoint>, Error> {
 }
 
 fn shutdown() -> Result<Shutdown, Error> {
-    Shutdown::on_signals().map_err(|error| Error::Address(format!("cannot listen to signals: {error}")))
+    Shutdown::on_signals().map_err(|error| Error::Local(format!("cannot listen to signals: {error}")))
 }

@@ -84,6 +84,6 @@ fn without_a_server_there_is_a_message_and_no_view() {
     server.kill9();
     let mut terminal = Terminal::spawn(&server, "stats --watch", SMALL);
     assert!(!terminal.until_ended().success());
-    terminal.until_shows("client: connection lost");
+    terminal.until_shows("client: cannot reach 127.0.0.1:");
     assert!(terminal.is_restored());
 }

@@ -31,9 +31,9 @@ impl Complaint {
         true
     }
 
-    /// The trouble is over: the next one is news again.
-    pub fn forget(&mut self) {
-        self.told = None;
+    /// Notes that all is well: the next trouble is news again. Whether there was any that should be told the end of.
+    pub fn is_over(&mut self) -> bool {
+        self.told.take().is_some()
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
         assert!(complaint.is_due(&silent) && complaint.is_due(&refused));
         tokio::time::advance(AGAIN).await;
         assert!(complaint.is_due(&refused) && !complaint.is_due(&refused));
-        complaint.forget();
+        assert!(complaint.is_over() && !complaint.is_over());
         assert!(complaint.is_due(&refused));
     }
 }

@@ -20,7 +20,7 @@ use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Value};
 
 use super::greeting::without_credentials;
-use super::{PATIENCE, connect};
+use super::{PATIENCE, connect, unreachable};
 use crate::error::{Error, Result};
 
 /// A silent connection is probed after this time …
@@ -124,7 +124,7 @@ impl Endpoint {
         let slot = answer(&mut node, redis::cmd("CLUSTER").arg("KEYSLOT").arg(&self.queue)).await?;
         let slots = answer(&mut node, redis::cmd("CLUSTER").arg("SLOTS")).await?;
         let (host, port) = owner_in(&slot, &slots)
-            .ok_or_else(|| Error::Lost(format!("no node serves the slot of {} now", self.queue)))?;
+            .ok_or_else(|| unreachable(seed, format!("it knows no node that serves the slot of {}", self.queue)))?;
         // A node that does not know its own name answers an empty one: it is the node just asked.
         let host = if host.is_empty() { host_of(seed) } else { host };
         Ok(moved_to(seed, host, port))
@@ -144,7 +144,7 @@ impl Endpoint {
         };
         let address = answer(&mut sentinel, redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master)).await?;
         let (host, port): (String, u16) = redis::from_redis_value(address)
-            .map_err(|_| Error::Lost(format!("the sentinel knows no master named {master}")))?;
+            .map_err(|_| unreachable(seed, format!("this sentinel knows no master named {master}")))?;
         Ok(moved_to(node, host, port))
     }
 }

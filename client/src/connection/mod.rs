@@ -47,7 +47,12 @@ impl Connection {
         let (mut backoff, mut complaint) = (Backoff::new(), Complaint::new());
         loop {
             let error = match Self::open(endpoint).await {
-                Ok(connection) => return connection,
+                Ok(connection) => {
+                    if complaint.is_over() {
+                        tracing::info!(purpose, "connected again");
+                    }
+                    return connection;
+                }
                 Err(error) => error,
             };
             let wait = backoff.next_wait();
@@ -126,18 +131,26 @@ impl Connection {
 /// wait; every command has its limit in [`Connection::ask`].
 async fn connect(info: redis::ConnectionInfo) -> Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_PATIENCE)).set_response_timeout(None);
-    let (info, words) = greeting::own_words(info);
-    let client = redis::Client::open(info)?;
+    let (bare, words) = greeting::own_words(info.clone());
+    let client = redis::Client::open(bare)?;
     let greeted = async {
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         for word in words {
             word.query_async::<()>(&mut connection).await?;
         }
-        Ok(connection)
+        Ok::<_, RedisError>(connection)
     };
     // The greeting is not covered by the crate's timeouts.
     match tokio::time::timeout(CONNECT_PATIENCE, greeted).await {
-        Ok(connection) => connection,
-        Err(_) => Err(Error::Unanswered(CONNECT_PATIENCE)),
+        Ok(Err(error)) => Err(match Error::from(error) {
+            Error::Lost(reason) => unreachable(&info, reason),
+            other => other,
+        }),
+        Ok(Ok(connection)) => Ok(connection),
+        Err(_) => Err(unreachable(&info, format!("no answer within {CONNECT_PATIENCE:?}"))),
     }
+}
+
+fn unreachable(info: &redis::ConnectionInfo, reason: String) -> Error {
+    Error::Unreachable { address: info.addr().to_string(), reason }
 }

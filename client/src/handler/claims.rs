@@ -45,21 +45,20 @@ impl Session {
 impl<H: EventHandler> Handling<H> {
     /// Claims and starts messages as the stance allows, on one session after the other, until it is `Finish`.
     pub(super) async fn claim_until_finished(&self, running: &Arc<Running>, stance: &mut watch::Receiver<Stance>) {
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut complaint) = (Backoff::new(), Complaint::new());
         loop {
             let session = tokio::select! {
                 session = self.open_session() => session,
                 () = finished(stance) => return,
             };
             let error = match session {
-                Ok(session) => match self.claim_in(&session, running, stance, &mut backoff).await {
+                Ok(session) => match self.claim_in(&session, running, stance, &mut backoff, &mut complaint).await {
                     Ok(()) => return self.see_out(&session, running).await,
                     Err(error) => error,
                 },
                 Err(error) => error,
             };
-            let cancelled = running.cancel_all();
-            tracing::warn!(%error, cancelled, "the session of the claims is over");
+            end_session(&error, running, &mut complaint);
             tokio::select! {
                 () = backoff.wait() => {}
                 () = finished(stance) => return,
@@ -80,15 +79,16 @@ impl<H: EventHandler> Handling<H> {
         Ok(Session { queue: Queue::new(connection, self.endpoint.queue()), id })
     }
 
-    /// Claims until the stance is `Finish`; a claim that is answered ends the `backoff`. Errors: the session is over.
+    /// Claims until the stance is `Finish`; a claim that is answered ends the `backoff` and the `complaint`. Errors: the
+    /// session is over.
     async fn claim_in(
         &self,
         session: &Session,
         running: &Arc<Running>,
         stance: &mut watch::Receiver<Stance>,
         backoff: &mut Backoff,
+        complaint: &mut Complaint,
     ) -> Result<()> {
-        let mut complaint = Complaint::new();
         loop {
             let now = *stance.borrow_and_update();
             let step = match now {
@@ -99,7 +99,9 @@ impl<H: EventHandler> Handling<H> {
             match step {
                 Ok(ControlFlow::Continue(())) => {
                     backoff.reset();
-                    complaint.forget();
+                    if complaint.is_over() {
+                        tracing::info!("claiming again");
+                    }
                 }
                 Ok(ControlFlow::Break(())) => return Ok(()),
                 Err(error) if error.is_lost() => return Err(error),
@@ -208,17 +210,29 @@ impl<H: EventHandler> Handling<H> {
     async fn see_out(&self, session: &Session, running: &Running) {
         tokio::select! {
             () = running.all_done() => {}
-            error = session_end(session) => {
-                let cancelled = running.cancel_all();
-                tracing::warn!(%error, cancelled, "the session of the claims is over");
-            }
+            error = session_end(session) => end_session(&error, running, &mut Complaint::new()),
         }
+    }
+}
+
+/// Cancels the handlers of a session that is over.
+fn end_session(error: &Error, running: &Running, complaint: &mut Complaint) {
+    let cancelled = running.cancel_all();
+    if complaint.is_due(error) || cancelled > 0 {
+        tracing::warn!(
+            %error,
+            cancelled,
+            "the session is over, and the claims with it; handlers that ran are cancelled, others get their messages"
+        );
     }
 }
 
 /// Gives back what was claimed but will not be started; while the server is too busy to take it, again and again for as
 /// long as it is ours.
 async fn release(session: &Session, messages: &[Message], hold: Hold) -> Result<()> {
+    if messages.is_empty() {
+        return Ok(());
+    }
     let receipts = receipts_of(messages);
     let mut backoff = Backoff::new();
     loop {

@@ -18,10 +18,12 @@ mod retry;
 mod running;
 mod settling;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
 
 pub use self::assignment::Assignment;
 pub use self::retry::Retries;
@@ -29,6 +31,11 @@ use self::running::Running;
 use crate::connection::Endpoint;
 use crate::ledger::Ledger;
 use crate::queue::Message;
+
+/// How often it is looked for claims that ended because nobody could extend them: so often per lease …
+const LOOKS_PER_LEASE: u32 = 8;
+/// … and no more rarely than this.
+const RAREST_LOOK: Duration = Duration::from_secs(1);
 
 /// What an event handler answers: done, or failed for this reason.
 pub type Outcome = std::result::Result<(), String>;
@@ -78,12 +85,35 @@ impl<H: EventHandler> Handling<H> {
         let (settle, inbox) = mpsc::unbounded_channel();
         let running = Arc::new(Running::new(self.concurrency, settle));
         let settling = tokio::spawn(settling::Settling::new(&self, &running).run(inbox));
-        self.claim_until_finished(&running, &mut stance).await;
-        running.all_done().await;
+        let work = async {
+            self.claim_until_finished(&running, &mut stance).await;
+            running.all_done().await;
+        };
+        tokio::select! {
+            () = work => {}
+            never = cancel_lapsed_claims(&running, self.lease) => match never {},
+        }
         // Dropped by itself the inbox would stay open: tasks that were cancelled may still hold the table.
         running.close();
         if let Err(error) = settling.await {
             tracing::error!(%error, "the settling of completions ended early");
+        }
+    }
+}
+
+/// Ends the work on claims that are over, while the server cannot be reached to tell or to be told.
+async fn cancel_lapsed_claims(running: &Running, lease: Duration) -> Infallible {
+    let mut looks = tokio::time::interval((lease / LOOKS_PER_LEASE).min(RAREST_LOOK));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let cancelled = running.cancel_lapsed(Instant::now());
+        if cancelled > 0 {
+            tracing::warn!(
+                cancelled,
+                "claims ended because the server could not be reached to extend them; their handlers are cancelled, \
+                 others get their messages"
+            );
         }
     }
 }

@@ -157,6 +157,14 @@ impl Running {
         unfinished.inspect(|held| held.task.abort()).count()
     }
 
+    /// Cancels the handlers of claims that are over at `now` although nobody ended them: they could not be extended in
+    /// time. How many.
+    pub(super) fn cancel_lapsed(&self, now: Instant) -> usize {
+        let claims = self.claims();
+        let lapsed = claims.values().filter(|held| held.hold.over_at <= now && !held.task.is_finished());
+        lapsed.inspect(|held| held.task.abort()).count()
+    }
+
     /// The claims that may end before `before`.
     pub(super) fn ending_before(&self, before: Instant) -> Vec<Receipt> {
         let mut receipts: Vec<_> =
@@ -346,6 +354,18 @@ mod tests {
         running.take_slots(3).await;
         assert_eq!(running.ending_before(Instant::now() + Duration::from_secs(60)), [Receipt(2)]);
         assert!(!running.may_be_current(Receipt(2), Instant::now()), "nothing is told twice to a lost session");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_was_not_extended_in_time_ends_its_handler_and_no_other() {
+        let (running, mut inbox) = started(&["wait", "wait", "end"]).await;
+        assert_eq!(completed(&mut inbox).await.receipt, Receipt(3));
+        let granted_at = Instant::now();
+        assert_eq!(running.cancel_lapsed(granted_at + Duration::from_secs(29)), 0);
+        running.extended(&[Receipt(1)], Hold::granted(granted_at, Duration::from_secs(60)));
+        assert_eq!(running.cancel_lapsed(granted_at + Duration::from_secs(31)), 1);
+        running.take_slots(2).await;
+        assert_eq!(running.ending_before(granted_at + Duration::from_secs(90)), [Receipt(1), Receipt(3)]);
     }
 
     #[tokio::test(start_paused = true)]

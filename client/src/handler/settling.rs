@@ -11,7 +11,7 @@ use super::extending::extend;
 use super::running::{Completion, Errand, Running};
 use super::{Handling, Retries};
 use crate::connection::{Backoff, Complaint, Connection, Endpoint};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ledger::{Entry, Ledger};
 use crate::queue::{Failed, Failure, Queue, Receipt, Settled};
 
@@ -42,6 +42,10 @@ pub(super) struct Settling {
     again_at: Option<Instant>,
     backoff: Backoff,
     complaint: Complaint,
+    /// About completions that are given up. Others may count meanwhile, so no success ends it.
+    refusals: Complaint,
+    /// How many were given up since that was told.
+    refused: usize,
 }
 
 /// A completion that the server has not heard of, as far as we know.
@@ -71,6 +75,8 @@ impl Settling {
             again_at: None,
             backoff: Backoff::new(),
             complaint: Complaint::new(),
+            refusals: Complaint::new(),
+            refused: 0,
         }
     }
 
@@ -123,9 +129,10 @@ impl Settling {
     /// claim may be current. Telling twice is harmless: a receipt counts once.
     async fn tell_pending(&mut self) {
         let mut left = std::mem::take(&mut self.pending);
+        let mut heard = true;
         while !left.is_empty() {
             let rest = left.split_off(left.len().min(BATCH));
-            self.tell(std::mem::replace(&mut left, rest)).await;
+            heard &= self.tell(std::mem::replace(&mut left, rest)).await;
             if self.queue.is_none() {
                 self.keep(std::mem::take(&mut left));
             }
@@ -133,24 +140,27 @@ impl Settling {
         if self.pending.is_empty() {
             self.again_at = None;
             self.backoff.reset();
-            self.complaint.forget();
+            if heard && self.complaint.is_over() {
+                tracing::info!("completing messages again");
+            }
         } else {
             self.again_at = Some(Instant::now() + self.backoff.next_wait());
         }
     }
 
-    /// One exchange with the server.
-    async fn tell(&mut self, batch: Vec<Pending>) {
+    /// One exchange with the server; whether it heard all of them.
+    async fn tell(&mut self, batch: Vec<Pending>) -> bool {
         let told_before = batch.iter().any(|pending| pending.told);
         let queue = match self.queue().await {
             Ok(queue) => queue,
             // Whatever the reason, another attempt to connect may succeed.
             Err(error) => {
                 self.report("complete messages", Err(error));
-                return self.keep(batch);
+                self.keep(batch);
+                return false;
             }
         };
-        let (mut lost, mut refused, mut unheard, mut again) = (0, 0, None, Vec::new());
+        let (mut lost, mut unheard, mut again) = (0, None, Vec::new());
         for Told { completions, counted } in self.send(&queue, batch).await {
             match counted {
                 Ok(counted) => {
@@ -162,18 +172,13 @@ impl Settling {
                     unheard = Some(error);
                 }
                 Err(error) => {
-                    tracing::debug!(%error, count = completions.len(), "a completion was refused");
-                    refused += completions.len();
-                    self.let_go(&completions);
-                    unheard = Some(error);
+                    self.give_up(&completions, &error);
                 }
             }
         }
+        let heard = unheard.is_none();
         if let Some(error) = unheard {
             self.report("complete messages", Err(error));
-        }
-        if refused > 0 {
-            tracing::warn!(count = refused, "completions were refused; their messages will be delivered again");
         }
         match lost {
             0 => {}
@@ -182,6 +187,7 @@ impl Settling {
             _ => tracing::warn!(count = lost, "messages were processed, but their claims had been lost"),
         }
         self.keep(again);
+        heard
     }
 
     /// Tells all of them at once: noted ones through the ledger, the others with MQ.ACK and MQ.FAIL.
@@ -244,6 +250,16 @@ impl Settling {
             self.let_go(&ended);
         }
         self.pending.extend(open);
+    }
+
+    /// Completions that the server does not want, and will not want.
+    fn give_up(&mut self, completions: &[Pending], error: &Error) {
+        self.refused += completions.len();
+        self.let_go(completions);
+        if self.refusals.is_due(error) {
+            let count = std::mem::take(&mut self.refused);
+            tracing::warn!(%error, count, "completions were refused; their messages will be delivered again");
+        }
     }
 
     fn let_go(&self, completions: &[Pending]) {

@@ -45,16 +45,18 @@ impl Candidate {
     /// push any more.
     pub async fn stand_by(&self) -> Leader {
         let (mut backoff, mut complaint) = (Backoff::new(), Complaint::new());
+        tracing::info!(candidate = self.name, "standing by");
         loop {
             let connection = Connection::open_patiently(&self.endpoint, "leadership").await;
             let queue = Queue::new(connection, self.endpoint.queue());
-            tracing::info!(candidate = self.name, "standing by");
             loop {
                 match self.stand_by_once(&queue).await {
                     Ok(Some(leader)) => return leader,
                     Ok(None) => {
                         backoff.reset();
-                        complaint.forget();
+                        if complaint.is_over() {
+                            tracing::info!("standing by again");
+                        }
                     }
                     Err(error) => {
                         if complaint.is_due(&error) {
@@ -163,6 +165,7 @@ impl Leader {
     /// Renews the lease in good time, again and again, until that fails; why it failed. The leadership is then
     /// over, or cannot be known to last.
     pub async fn keep(&self) -> Error {
+        let mut complaint = Complaint::new();
         loop {
             tokio::time::sleep(renewal_interval(self.candidate.lease)).await;
             let mut backoff = Backoff::new();
@@ -173,8 +176,13 @@ impl Leader {
                     Error::Unanswered(_) if self.trust.borrow().holds(Instant::now()) => {}
                     error => return error,
                 }
-                tracing::warn!(%error, "the lease could not be renewed yet");
+                if complaint.is_due(&error) {
+                    tracing::warn!(%error, "the lease of the leadership could not be renewed yet");
+                }
                 backoff.wait().await;
+            }
+            if complaint.is_over() {
+                tracing::info!("the lease of the leadership is renewed again");
             }
         }
     }

@@ -103,7 +103,7 @@ impl Queue {
         for failure in failures {
             commands.add_command(self.fail_command(failure));
         }
-        let mut answers = self.connection.ask_all(&mut commands).await?.into_iter();
+        let mut answers = self.ask_all(&mut commands).await?.into_iter();
         let acked = match acks.is_empty() {
             true => Ok(0),
             false => answers.next().ok_or_else(too_few_answers)?.and_then(|answer| reply::number(&answer)),
@@ -130,7 +130,7 @@ impl Queue {
             command.arg(millis(lease)).arg(receipt.0);
             commands.add_command(command);
         }
-        let answers = self.connection.ask_all(&mut commands).await?;
+        let answers = self.ask_all(&mut commands).await?;
         answers.into_iter().map(|answer| Ok(reply::number(&answer?)? == 1)).collect()
     }
 
@@ -162,7 +162,7 @@ impl Queue {
         let mut commands = Pipeline::new();
         commands.add_command(self.lead_command(candidate, candidacy));
         commands.add_command(self.seq_command(producer, Some(token)));
-        let mut answers = self.connection.ask_all(&mut commands).await?.into_iter();
+        let mut answers = self.ask_all(&mut commands).await?.into_iter();
         match (answers.next(), answers.next()) {
             (Some(leadership), Some(next)) => Ok((reply::leadership(leadership?)?, reply::number(&next?)?)),
             _ => Err(too_few_answers()),
@@ -286,14 +286,40 @@ impl Queue {
     }
 
     async fn ask(&self, command: &Cmd) -> Result<Value> {
-        self.connection.ask(command, Duration::ZERO).await
+        self.ask_blocking(command, None).await
     }
 
     async fn ask_blocking(&self, command: &Cmd, block: Option<Duration>) -> Result<Value> {
-        match block {
+        let answer = match block {
             Some(Duration::ZERO) => self.connection.ask_without_limit(command).await,
             block => self.connection.ask(command, block.unwrap_or_default()).await,
+        };
+        match answer {
+            Err(Error::WrongType(_)) => Err(Error::WrongType(self.what_it_is().await)),
+            answer => answer,
         }
+    }
+
+    async fn ask_all(&self, commands: &mut Pipeline) -> Result<Vec<Result<Value>>> {
+        let mut answers = self.connection.ask_all(commands).await?;
+        let is_wrong = |answer: &Result<Value>| matches!(answer, Err(Error::WrongType(_)));
+        if answers.iter().any(is_wrong) {
+            let what_it_is = self.what_it_is().await;
+            for answer in answers.iter_mut().filter(|answer| is_wrong(answer)) {
+                *answer = Err(Error::WrongType(what_it_is.clone()));
+            }
+        }
+        Ok(answers)
+    }
+
+    /// What a key is that is no queue, and what helps.
+    async fn what_it_is(&self) -> String {
+        let key = &self.name;
+        let what = match self.connection.ask(redis::cmd("TYPE").arg(key), Duration::ZERO).await {
+            Ok(Value::SimpleString(kind)) if kind != "none" => format!("a {kind}"),
+            _ => "something else".to_owned(),
+        };
+        format!("the key {key} holds {what}, not a queue: use another --queue, or delete the key")
     }
 }
 

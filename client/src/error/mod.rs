@@ -1,5 +1,7 @@
 //! What can go wrong between a program and its queue, one variant per situation that a caller can act on.
 
+mod advice;
+
 use std::time::Duration;
 
 /// A command that did not do what it was asked, or an answer that never came.
@@ -20,13 +22,13 @@ pub enum Error {
     /// An internal fault struck this queue; it is refused until DEL or RESTORE.
     #[error("the queue is broken: {0}")]
     Broken(String),
-    /// The key holds something that is not a queue.
-    #[error("not a queue: {0}")]
+    /// A key holds something of another type than the command works on; which, and what.
+    #[error("wrong type: {0}")]
     WrongType(String),
     /// The server does not know the MQ commands.
     #[error(
-        "the server does not know {command}: the MQ module is not loaded; \
-         start it with: redis-server --loadmodule libmq{suffix}",
+        "the server does not know {command}, so it runs without the module; \
+         load it with: redis-server --loadmodule /path/to/libmq{suffix}",
         suffix = std::env::consts::DLL_SUFFIX
     )]
     ModuleMissing {
@@ -35,7 +37,7 @@ pub enum Error {
     },
     /// The server refused for the time being (out of memory, a script runs, too few replicas …): the
     /// same command may be accepted later. Nothing was changed.
-    #[error("refused for now: {code} {detail}")]
+    #[error("refused for now: {}", refusal(code, detail))]
     Busy {
         /// The first word of the server's answer.
         code: String,
@@ -43,19 +45,35 @@ pub enum Error {
         detail: String,
     },
     /// The server refused, and will go on refusing.
-    #[error("refused: {code} {detail}")]
+    #[error("refused: {}", refusal(code, detail))]
     Refused {
         /// The first word of the server's answer.
         code: String,
         /// The rest of it.
         detail: String,
     },
-    /// The connection is gone, or leads to a server that no longer serves this queue: open another. It is
-    /// unknown whether the command was carried out.
+    /// The connection leads to a server that does not serve this queue, no longer or not yet: open another.
+    /// Nothing was changed.
+    #[error("not served here: {}", refusal(code, detail))]
+    Elsewhere {
+        /// The first word of the server's answer.
+        code: String,
+        /// The rest of it.
+        detail: String,
+    },
+    /// There is no connection: nobody listens, answers, or knows where to.
+    #[error("cannot reach {address}: {reason}")]
+    Unreachable {
+        /// Whom.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The connection is gone: open another. It is unknown whether the command was carried out.
     #[error("connection lost: {0}")]
     Lost(String),
     /// No answer in time. It is unknown whether the command was carried out.
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {0:?}: the server hangs, or the network between us is cut")]
     Unanswered(Duration),
     /// The address of the server, or what it names, cannot be used.
     #[error("{0}")]
@@ -63,6 +81,9 @@ pub enum Error {
     /// An answer of a shape that the command reference does not know.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
+    /// This process cannot do its part: write its output, hear signals.
+    #[error("{0}")]
+    Local(String),
 }
 
 /// What every command of this crate returns.
@@ -71,7 +92,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// Whether the connection on which this came has to be replaced by a new one.
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::Unanswered(_))
+        matches!(self, Self::Lost(_) | Self::Unanswered(_) | Self::Unreachable { .. } | Self::Elsewhere { .. })
     }
 
     /// Whether the same request may succeed later on: the connection is lost, or the server is busy.
@@ -99,7 +120,7 @@ impl Error {
             "ERR" if detail.starts_with("max number of clients") => Self::Busy { code: code.to_owned(), detail: text },
             // The node no longer serves the key, or not as a primary: find the one that does.
             "MOVED" | "ASK" | "READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "UNBLOCKED" | "LOADING" => {
-                Self::Lost(format!("{code} {detail}"))
+                Self::Elsewhere { code: code.to_owned(), detail: text }
             }
             "OOM" | "BUSY" | "MISCONF" | "NOREPLICAS" | "TRYAGAIN" => {
                 Self::Busy { code: code.to_owned(), detail: text }
@@ -120,8 +141,19 @@ impl From<redis::RedisError> for Error {
             ErrorKind::InvalidClientConfig => Self::Address(error.to_string()),
             ErrorKind::AuthenticationFailed => Self::Refused { code: "AUTH".to_owned(), detail: error.to_string() },
             ErrorKind::UnexpectedReturnType => Self::Unexpected(error.to_string()),
+            ErrorKind::Parse => Self::Lost(
+                "what answers there does not speak the protocol of Redis (or only over TLS: rediss://)".to_owned(),
+            ),
             _ => Self::Lost(error.to_string()),
         }
+    }
+}
+
+/// The server's words, and what to do about them.
+fn refusal(code: &str, detail: &str) -> String {
+    match advice::advice(code, detail) {
+        Some(advice) => format!("{code} {detail} ({advice})"),
+        None => format!("{code} {detail}"),
     }
 }
 
@@ -147,8 +179,8 @@ mod tests {
     #[test]
     fn an_unknown_command_is_told_from_other_mistakes() {
         let missing = Error::from_answer("ERR", "unknown command 'MQ.CLAIM', with args beginning with: 'q'");
-        let library = format!("redis-server --loadmodule libmq{}", std::env::consts::DLL_SUFFIX);
-        assert!(missing.to_string().contains(&library), "{missing}");
+        let how = format!("load it with: redis-server --loadmodule /path/to/libmq{}", std::env::consts::DLL_SUFFIX);
+        assert!(missing.to_string().contains(&how), "{missing}");
         assert!(matches!(missing, Error::ModuleMissing { command } if command == "MQ.CLAIM"));
         let mistake = Error::from_answer("ERR", "unknown option 'FOO'");
         assert!(matches!(mistake, Error::Refused { .. }));
