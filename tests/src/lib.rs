@@ -21,6 +21,7 @@
 //! A test waits for a fact with [`eventually`] or [`until`], never for a time to pass; a test that needs what a server
 //! lacks says so with [`skip!`].
 
+mod clock;
 mod cluster;
 mod conn;
 mod document;
@@ -34,6 +35,7 @@ mod terminal;
 mod wait;
 mod waiter;
 
+pub use clock::OtherClock;
 pub use cluster::two_nodes;
 pub use conn::{Conn, Words};
 pub use document::{Block, Document};

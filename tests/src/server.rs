@@ -11,7 +11,7 @@ use redis::{ProtocolVersion, RedisConnectionInfo};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Conn, built, eventually, parent::die_with_parent, until};
+use crate::{Conn, OtherClock, built, eventually, parent::die_with_parent, until};
 
 /// How often another port is tried when somebody else was quicker to take it.
 const PORT_ATTEMPTS: usize = 8;
@@ -65,7 +65,7 @@ impl Builder {
     /// When it does not, with the end of its log.
     pub fn start(self) -> Server {
         let dir = TempDir::with_prefix("mq-test-").expect("a temporary directory");
-        let mut server = Server { port: 0, dir, process: None };
+        let mut server = Server { port: 0, dir, process: None, clock: None };
         for _ in 0..PORT_ATTEMPTS {
             server.port = free_port();
             server.write_config(&self);
@@ -82,6 +82,7 @@ pub struct Server {
     port: u16,
     dir: TempDir,
     process: Option<Child>,
+    clock: Option<OtherClock>,
 }
 
 impl Server {
@@ -212,6 +213,15 @@ impl Server {
         until("the server starts again", || self.launch());
     }
 
+    /// [`start_again`](Self::start_again) on a host with another clock.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_again_with(&mut self, clock: OtherClock) {
+        self.clock = Some(clock);
+        self.start_again();
+    }
+
     /// [`stop`](Self::stop) and [`start_again`](Self::start_again).
     pub fn restart(&mut self) {
         self.stop();
@@ -260,6 +270,9 @@ impl Server {
         let binary = std::env::var_os("MQ_SERVER").unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(&binary);
         command.arg(self.config_file()).current_dir(self.dir());
+        if let Some(clock) = &self.clock {
+            clock.show_to(&mut command);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = die_with_parent(&mut command)
             .spawn()
