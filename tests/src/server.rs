@@ -5,13 +5,15 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use redis::{ProtocolVersion, RedisConnectionInfo};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Conn, OtherClock, built, eventually, parent::die_with_parent, until};
+use crate::{Conn, DEADLINE, OtherClock, built, eventually, parent::die_with_parent, patience, until};
 
 /// How often another port is tried when somebody else was quicker to take it.
 const PORT_ATTEMPTS: usize = 8;
@@ -339,6 +341,9 @@ impl Drop for Server {
             return;
         };
         let died = process.try_wait().ok().flatten();
+        if died.is_none() && patience() > 1 {
+            end_in_good_order(&mut process);
+        }
         let _ = process.kill();
         let _ = process.wait();
         if std::thread::panicking() {
@@ -346,6 +351,16 @@ impl Drop for Server {
         } else if let Some(status) = died {
             panic!("the server died by itself, with {status}:\n{}", self.log_tail());
         }
+    }
+}
+
+/// Gives a process time to report. It may be frozen, and need not succeed.
+fn end_in_good_order(process: &mut Child) {
+    let pid = Pid::from_child(process);
+    let signalled = kill_process(pid, Signal::TERM).and_then(|()| kill_process(pid, Signal::CONT));
+    let deadline = Instant::now() + DEADLINE;
+    while signalled.is_ok() && Instant::now() < deadline && matches!(process.try_wait(), Ok(None)) {
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
