@@ -10,7 +10,7 @@ use mq_engine::{Decoder, Queue, allocated};
 use crate::agenda::Reason;
 use crate::entry::Entry;
 use crate::server::{Appender, Digest, Loader, ReadFailed, Saver, log_without_context};
-use crate::{agenda, moment, terms, waiting};
+use crate::{agenda, moment, refused_loads, terms, waiting};
 
 /// The version that this module writes, and the last one that it reads.
 pub const ENCODING_VERSION: i32 = 1;
@@ -39,16 +39,19 @@ pub fn save(saver: &mut Saver, entry: &Entry) {
 
 /// Reads a value, which may be anything: RESTORE takes it from clients.
 pub fn load(loader: &mut Loader, version: i32) -> Option<Box<Entry>> {
-    if version > ENCODING_VERSION {
-        log_without_context(&format!(
-            "a queue was saved by a later MQ (format {version}, this one reads {ENCODING_VERSION})"
-        ));
-        return None;
-    }
-    match read(loader) {
+    let read = if version > ENCODING_VERSION {
+        Err(format!("it was saved by a later MQ (format {version}, this one reads {ENCODING_VERSION})"))
+    } else {
+        read(loader).map_err(str::to_owned)
+    };
+    match read {
         Ok(queue) => Some(Box::new(Entry::new(queue))),
         Err(why) => {
-            log_without_context(&format!("a saved queue cannot be read: {why}"));
+            let key = loader.key();
+            let place = key.as_ref().map(|(db, name)| (*db, name.bytes()));
+            if let Some(line) = refused_loads::line(moment::now(), place, &why) {
+                loader.warn(&line);
+            }
             None
         }
     }

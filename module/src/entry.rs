@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mq_engine::{Corrupt, Executed, Moment, Mover, Operation, Queue, Record, Refusal, Time, apply_record};
+use mq_engine::{Corrupt, Executed, Moment, Mover, Operation, Queue, Record, Refusal, Span, Time, apply_record};
 
 use crate::tally::{self, Happened};
 use crate::terms::{self, Epoch};
@@ -56,6 +56,9 @@ pub struct Entry {
     swaps: u64,
     /// Since when this server knows it, or of its last term.
     since: Epoch,
+    /// By how much this server's clock was behind the queue's time when its term started. The queue's time goes on from
+    /// there; if it waited for the clock, no lease would end and no delay be due until then.
+    lag: Span,
     /// See there.
     pub sightings: Sightings,
 }
@@ -69,7 +72,15 @@ impl Entry {
     pub fn new(queue: Option<Queue>) -> Entry {
         terms::saw_numbers(queue.as_ref().map_or(0, Queue::numbers_end));
         tally::queue_made();
-        Entry { queue, busy: false, home: None, swaps: 0, since: terms::epoch(), sightings: Sightings::default() }
+        Entry {
+            queue,
+            busy: false,
+            home: None,
+            swaps: 0,
+            since: terms::epoch(),
+            lag: Span(0),
+            sightings: Sightings::default(),
+        }
     }
 
     /// The same queue under another name, which starts a term of its own.
@@ -81,6 +92,7 @@ impl Entry {
             home: None,
             swaps: 0,
             since: self.since,
+            lag: Span(0),
             sightings: Sightings::default(),
         }
     }
@@ -104,29 +116,42 @@ impl Entry {
         self.since != terms::epoch() || !self.home.as_ref().is_some_and(is_home)
     }
 
+    /// The queue's time when the server's clock shows `clock`: never before that of its last step.
+    pub fn time(&self, clock: Time) -> Time {
+        let time = clock.after(self.lag);
+        self.queue().map_or(time, |queue| time.max(queue.time()))
+    }
+
+    /// What the server's clock shows at a moment of the queue's time.
+    pub fn clock(&self, time: Time) -> Time {
+        Time(time.0.saturating_sub(self.lag.0))
+    }
+
     /// It leaves its place. Should it come back, that is an arrival as any other.
     pub fn leave(&mut self) {
         self.home = None;
     }
 
-    /// One step on a primary, at this place.
+    /// One step on a primary, at this place, when the server's clock shows `clock`.
     ///
     /// # Errors
     /// Broken, or refused; it changed nothing then.
     pub fn execute<O: Operation>(
         &mut self,
         operation: &O,
-        now: Time,
+        clock: Time,
         (db, name): (i32, &[u8]),
     ) -> Result<(Executed<O::Output>, Happened), Stopped> {
         let pending = self.is_pending(db, name);
-        let moment = Moment { now, term: pending.then(|| terms::start(now, self.since)) };
+        let lag = if pending { self.queue()?.time().since(clock) } else { self.lag };
+        let moment = Moment { now: clock.after(lag), term: pending.then(|| terms::start(clock, self.since)) };
         let (executed, happened) = self.change(|queue| queue.execute(operation, moment))?;
         let executed = executed.inspect_err(|refusal| self.count_refusal(refusal)).map_err(Stopped::Refused)?;
         if executed.record != Record::Nothing && pending {
             self.home = Some(Place::new(db, name));
             self.swaps = terms::swaps(db);
             self.since = terms::epoch();
+            self.lag = lag;
         }
         Ok((executed, happened))
     }
@@ -283,6 +308,28 @@ mod tests {
         assert!(!entry.is_pending(1, b"q") && entry.is_pending(0, b"q"));
         entry.leave();
         assert!(entry.is_pending(1, b"q"));
+    }
+
+    #[test]
+    fn where_the_clock_is_behind_the_queues_time_goes_on_beside_it_and_never_back() {
+        const HOUR: u64 = 3_600_000;
+        let times = |entry: &mut Entry, clock: u64| {
+            let clock = Time(clock);
+            entry.execute(&push(), clock, HERE).expect("an accepted push");
+            let lead = Lead { candidate: b"me", lease: Some(Span(5)), session: None, renew: None };
+            let led = entry.execute(&lead, clock, HERE).expect("nothing to refuse").0;
+            assert!(led.output.leader.is_some_and(|leader| &*leader.candidate == b"me" && leader.left == Span(5)));
+            assert_eq!(entry.clock(entry.time(clock)), clock);
+            entry.queue().expect("sound").time().0
+        };
+        let mut entry = used();
+        assert_eq!(times(&mut entry, HOUR), HOUR);
+        let mut elsewhere = entry.copy();
+        assert_eq!(times(&mut elsewhere, 1000), HOUR, "it does not go back");
+        assert_eq!(times(&mut elsewhere, 1007), HOUR + 7, "it does not wait for the clock");
+        assert_eq!(times(&mut entry, HOUR + 7), HOUR + 7);
+        elsewhere.leave();
+        assert_eq!(times(&mut elsewhere, 2 * HOUR), 2 * HOUR, "it does not run ahead for ever");
     }
 
     #[test]

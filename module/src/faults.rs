@@ -1,8 +1,9 @@
-//! Panics on demand, for tests of what a panic leaves behind. Not in the module that is shipped: the feature `faults` builds it.
+//! Faults on demand, for tests of what a panic leaves behind, and of who watches memory. Not in the module that is shipped:
+//! the feature `faults` builds it.
 
 use crate::commands::{Call, Command};
 use crate::failure::Failure;
-use crate::server::Global;
+use crate::server::{Global, read_freed};
 use crate::syntax::{Argument, KeyUse, Position, Slot, Syntax};
 
 /// Where a panic is wanted.
@@ -29,17 +30,18 @@ pub fn pass(site: Site) {
 }
 
 /// `MQ.FAULT queue CALLBACK|CHANGE n`: panics when that has been passed for the n-th time from now on; 0: never.
+/// `MQ.FAULT queue FREED|LOST n`: reads a block of n bytes that it has freed; forgets one that it has not.
 pub struct Fault;
 
 const SYNTAX: Syntax = Syntax {
     name: "MQ.FAULT",
-    summary: "For tests: lets the module panic.",
+    summary: "For tests: lets the module panic, or misuse memory.",
     since: "0.1.0",
     complexity: "O(1)",
     flags: "admin",
     key: KeyUse::Shows,
     positions: &[
-        Position::once(Argument::word("site", &["CALLBACK", "CHANGE"])),
+        Position::once(Argument::word("site", &["CALLBACK", "CHANGE", "FREED", "LOST"])),
         Position::once(Argument::number("n", 0, 1_000_000)),
     ],
     options: &[],
@@ -53,7 +55,11 @@ impl Command for Fault {
 
     fn run(call: &Call<'_>) -> Result<(), Failure> {
         let (site, n) = (call.count(SITE).unwrap_or_default(), call.number(N).unwrap_or_default());
-        ARMED.with(|armed| armed[site.min(1)] = n);
+        match site {
+            0 | 1 => ARMED.with(|armed| armed[site] = n),
+            2 => drop(std::hint::black_box(read_freed(vec![0; n as usize]))),
+            _ => std::mem::forget(std::hint::black_box(vec![0u8; n as usize])),
+        }
         call.reply().status(c"OK");
         Ok(())
     }

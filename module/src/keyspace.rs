@@ -34,8 +34,8 @@ pub struct Opened<'c> {
     name: Text<'c>,
     db: i32,
     key: Key<'c>,
-    /// Read once.
-    now: Time,
+    /// What the server's clock shows, read once.
+    clock: Time,
     origin: Origin,
     /// Whether others must wait until a script or transaction has ended.
     in_transaction: bool,
@@ -58,8 +58,8 @@ impl<'c> Opened<'c> {
     ///
     /// # Errors
     /// The key holds something else.
-    pub fn for_timer(context: Context<'c>, name: Text<'c>, now: Time) -> Result<Opened<'c>, Failure> {
-        Opened::new(context, name, Origin::Module, false, now)
+    pub fn for_timer(context: Context<'c>, name: Text<'c>, clock: Time) -> Result<Opened<'c>, Failure> {
+        Opened::new(context, name, Origin::Module, false, clock)
     }
 
     fn new(
@@ -67,11 +67,11 @@ impl<'c> Opened<'c> {
         name: Text<'c>,
         origin: Origin,
         in_transaction: bool,
-        now: Time,
+        clock: Time,
     ) -> Result<Opened<'c>, Failure> {
         let key = Key::open(context, name, Access::Write)?;
         let db = context.db();
-        Ok(Opened { context, name, db, key, now, origin, in_transaction, changed: false, more_due: false })
+        Ok(Opened { context, name, db, key, clock, origin, in_transaction, changed: false, more_due: false })
     }
 
     /// The value; `None` when the key is missing.
@@ -84,9 +84,21 @@ impl<'c> Opened<'c> {
         self.key.entry().and_then(|entry| entry.queue().ok())
     }
 
-    /// The moment of this step.
-    pub fn now(&self) -> Time {
-        self.now
+    /// What the server's clock shows in this step.
+    pub fn clock(&self) -> Time {
+        self.clock
+    }
+
+    /// Whether a claim would get a message now, due work aside.
+    pub fn is_claimable(&mut self) -> bool {
+        let clock = self.clock;
+        self.entry().is_some_and(|entry| entry.queue().is_ok_and(|queue| queue.claimable(entry.time(clock))))
+    }
+
+    /// When the server's clock will show the moment that `ask` finds in the queue.
+    pub fn clock_at(&mut self, ask: impl FnOnce(&Queue) -> Option<Time>) -> Option<Time> {
+        let entry = self.entry()?;
+        entry.queue().ok().and_then(ask).map(|time| entry.clock(time))
     }
 
     /// Where this is.
@@ -104,8 +116,11 @@ impl<'c> Opened<'c> {
 
     /// Who leads; nobody when a term is pending, or when the queue is missing or broken.
     pub fn leader(&mut self) -> Option<LeaderView> {
-        let now = self.now;
-        if self.is_pending() { None } else { self.queue().and_then(|queue| queue.leader(now)) }
+        let clock = self.clock;
+        if self.is_pending() {
+            return None;
+        }
+        self.entry().and_then(|entry| entry.queue().ok()?.leader(entry.time(clock)))
     }
 
     /// Runs what the module does by itself in the course of a client's command.
@@ -140,8 +155,8 @@ impl<'c> Opened<'c> {
                 Absent::Create => self.create(operation).map(Some),
             };
         };
-        let (executed, happened) = entry.execute(operation, self.now, home)?;
-        self.more_due |= matches!(executed.record, Record::Effect(_)) && is_due(entry, self.now);
+        let (executed, happened) = entry.execute(operation, self.clock, home)?;
+        self.more_due |= matches!(executed.record, Record::Effect(_)) && is_due(entry, self.clock);
         self.send(executed.record);
         self.notify(happened);
         Ok(Some(executed.output))
@@ -149,7 +164,7 @@ impl<'c> Opened<'c> {
 
     fn create<O: Operation>(&mut self, operation: &O) -> Result<O::Output, Failure> {
         let mut entry = Box::new(Entry::new(Some(Queue::new(settings::defaults()))));
-        let (executed, happened) = entry.execute(operation, self.now, (self.db, self.name.bytes()))?;
+        let (executed, happened) = entry.execute(operation, self.clock, (self.db, self.name.bytes()))?;
         if executed.record != Record::Nothing {
             self.key.put(entry);
             self.send(executed.record);
@@ -237,9 +252,9 @@ impl<'c> Opened<'c> {
     }
 }
 
-/// Whether a claim may have ended, or a delay be due.
-pub fn is_due(entry: &Entry, now: Time) -> bool {
-    entry.queue().is_ok_and(|queue| queue.next_due().is_some_and(|due| due <= now))
+/// Whether a claim may have ended, or a delay be due, when the server's clock shows `clock`.
+pub fn is_due(entry: &Entry, clock: Time) -> bool {
+    entry.queue().is_ok_and(|queue| queue.next_due().is_some_and(|due| due <= entry.time(clock)))
 }
 
 /// Looks at a queue without changing it. `None`: it is missing.
@@ -256,7 +271,7 @@ pub fn look<R>(
     let entry: &Entry = entry;
     // A copy has no terms of its own: who led on the primary leads, until this server writes.
     let is_pending = context.flags().is_serving_primary() && entry.is_pending(context.db(), name.bytes());
-    let glance = Glance { entry, now: moment::now(), is_pending };
+    let glance = Glance { entry, now: entry.time(moment::now()), is_pending };
     Ok(Some(act(entry.queue()?, &glance)))
 }
 
@@ -271,7 +286,7 @@ impl Glance<'_> {
 pub struct Glance<'e> {
     /// Its value.
     pub entry: &'e Entry,
-    /// The moment.
+    /// The moment, as the queue's time has it.
     pub now: Time,
     /// Whether nobody leads until the next write, whatever the state says.
     pub is_pending: bool,

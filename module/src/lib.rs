@@ -22,6 +22,7 @@ mod faults;
 mod guard;
 mod keyspace;
 mod moment;
+mod refused_loads;
 #[allow(unsafe_code, reason = "the raw module API is behind this door, and nowhere else")]
 mod server;
 mod serving;

@@ -25,9 +25,9 @@ pub fn after_change(opened: &mut Opened<'_>) {
     if !opened.in_transaction() {
         serve(opened, &place);
     } else if opened.has_more_due() {
-        agenda::plan(&place, opened.now(), Reason::Rest);
+        agenda::plan(&place, opened.clock(), Reason::Rest);
     } else if waiting::count(&place) != (0, 0) {
-        agenda::plan(&place, opened.now(), Reason::Waiters);
+        agenda::plan(&place, opened.clock(), Reason::Waiters);
     }
 }
 
@@ -69,9 +69,9 @@ pub fn tend(context: Context<'_>, place: &Place, reason: Reason, now: Time) {
 
 /// Takes back what is due, and starts the term if one is pending: a waiting claim counts as the first write.
 fn bring_up_to_date(opened: &mut Opened<'_>) {
-    let now = opened.now();
+    let clock = opened.clock();
     let is_pending = opened.is_pending();
-    if opened.entry().is_some_and(|entry| is_pending || is_due(entry, now)) {
+    if opened.entry().is_some_and(|entry| is_pending || is_due(entry, clock)) {
         // A broken queue's waiters are told so by `serve`.
         opened.on_own_account(|opened| drop(opened.step(&Settle, Absent::Empty)));
     }
@@ -90,7 +90,7 @@ fn serve(opened: &mut Opened<'_>, place: &Place) {
         });
     });
     if served.is_none() {
-        agenda::plan(place, opened.now(), Reason::Waiters); // the queue is broken now, which its waiters are to learn
+        agenda::plan(place, opened.clock(), Reason::Waiters); // the queue is broken now, which its waiters are to learn
     }
     wake(woken);
 }
@@ -105,8 +105,7 @@ fn fail(waiters: Vec<WaiterId>, failure: &Failure) -> Vec<Blocked> {
 }
 
 fn serve_consumers(opened: &mut Opened<'_>, place: &Place, woken: &mut Vec<Blocked>) {
-    let now = opened.now();
-    while opened.queue().is_some_and(|queue| queue.claimable(now))
+    while opened.is_claimable()
         && let Some((id, consumer)) = waiting::first_consumer(place)
         && let Some(answer) = claim_for(opened, place, &consumer)
     {
@@ -169,10 +168,10 @@ fn note(session: Option<SessionId>, place: &Place) {
 /// Sets the timer for what this queue's waiters wait for, and for due work that is left.
 pub fn plan_next(opened: &mut Opened<'_>, place: &Place) {
     let (consumers, candidates) = waiting::count(place);
-    let (now, has_more_due) = (opened.now(), opened.has_more_due());
+    let (now, has_more_due) = (opened.clock(), opened.has_more_due());
     let leader = if candidates > 0 { opened.leader() } else { None };
-    let due = opened.queue().filter(|_| consumers > 0 || has_more_due).and_then(Queue::next_due);
-    let claimable = opened.queue().filter(|_| consumers > 0).and_then(Queue::next_claimable).filter(|at| *at > now);
+    let due = if consumers > 0 || has_more_due { opened.clock_at(Queue::next_due) } else { None };
+    let claimable = if consumers > 0 { opened.clock_at(Queue::next_claimable) } else { None }.filter(|at| *at > now);
     let leader_ends = leader.map(|leader| now.after(leader.left));
     let reason = if has_more_due { Reason::Rest } else { Reason::Waiters };
     match [due, claimable, leader_ends].into_iter().flatten().min() {

@@ -74,6 +74,14 @@ impl Conn {
         Self::open(port, RedisConnectionInfo::default()).expect("a server at that port")
     }
 
+    /// From here on an answer that takes longer breaks the connection.
+    ///
+    /// # Panics
+    /// Never, short of a closed connection.
+    pub fn give_up_after(&mut self, patience: std::time::Duration) {
+        self.0.set_read_timeout(Some(patience)).expect("an open connection");
+    }
+
     /// Any command; a refusal is an `Err`.
     ///
     /// # Errors

@@ -17,11 +17,13 @@
 //! | `MQ_SERVER` | `redis-server` | the server binary |
 //! | `MQ_MODULE` | `target/release/libmq.so` | the module it loads |
 //! | `MQ_CLIENT` | `target/release/client` | the client binary |
+//! | `MQ_PATIENCE` | 1 | how many times longer all may take; above 1, servers are ended in good order, to report what was seen |
 //!
 //! A test waits for a fact with [`eventually`] or [`until`], never for a time to pass; a test that needs what a server
 //! lacks says so with [`skip!`].
 
 pub mod chaos;
+mod clock;
 mod cluster;
 mod conn;
 mod document;
@@ -38,6 +40,7 @@ mod terminal;
 mod wait;
 mod waiter;
 
+pub use clock::OtherClock;
 pub use cluster::two_nodes;
 pub use conn::{Conn, Words};
 pub use document::{Block, Document};
@@ -51,7 +54,7 @@ pub use reply::{Claim, Drained, Fields, Leadership, strings, text_of};
 pub use sentinel::Sentinel;
 pub use server::{Builder, Server};
 pub use terminal::Terminal;
-pub use wait::{DEADLINE, eventually, median, until};
+pub use wait::{DEADLINE, eventually, median, patience, until};
 pub use waiter::Waiter;
 
 /// Ends the test, saying past the test runner's capture which test did not run and what the server lacks for it.

@@ -5,13 +5,15 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use redis::{ProtocolVersion, RedisConnectionInfo};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Conn, built, eventually, parent::die_with_parent, until};
+use crate::{Conn, DEADLINE, OtherClock, built, eventually, parent::die_with_parent, patience, until};
 
 /// How often another port is tried when somebody else was quicker to take it.
 const PORT_ATTEMPTS: usize = 8;
@@ -65,7 +67,7 @@ impl Builder {
     /// When it does not, with the end of its log.
     pub fn start(self) -> Server {
         let dir = TempDir::with_prefix("mq-test-").expect("a temporary directory");
-        let mut server = Server { port: 0, dir, process: None };
+        let mut server = Server { port: 0, dir, process: None, clock: None };
         for _ in 0..PORT_ATTEMPTS {
             server.port = free_port();
             server.write_config(&self);
@@ -82,6 +84,7 @@ pub struct Server {
     port: u16,
     dir: TempDir,
     process: Option<Child>,
+    clock: Option<OtherClock>,
 }
 
 impl Server {
@@ -212,6 +215,15 @@ impl Server {
         until("the server starts again", || self.launch());
     }
 
+    /// [`start_again`](Self::start_again) on a host with another clock.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_again_with(&mut self, clock: OtherClock) {
+        self.clock = Some(clock);
+        self.start_again();
+    }
+
     /// [`stop`](Self::stop) and [`start_again`](Self::start_again).
     pub fn restart(&mut self) {
         self.stop();
@@ -260,6 +272,9 @@ impl Server {
         let binary = std::env::var_os("MQ_SERVER").unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(&binary);
         command.arg(self.config_file()).current_dir(self.dir());
+        if let Some(clock) = &self.clock {
+            clock.show_to(&mut command);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = die_with_parent(&mut command)
             .spawn()
@@ -326,6 +341,9 @@ impl Drop for Server {
             return;
         };
         let died = process.try_wait().ok().flatten();
+        if died.is_none() && patience() > 1 {
+            end_in_good_order(&mut process);
+        }
         let _ = process.kill();
         let _ = process.wait();
         if std::thread::panicking() {
@@ -333,6 +351,16 @@ impl Drop for Server {
         } else if let Some(status) = died {
             panic!("the server died by itself, with {status}:\n{}", self.log_tail());
         }
+    }
+}
+
+/// Gives a process time to report. It may be frozen, and need not succeed.
+fn end_in_good_order(process: &mut Child) {
+    let pid = Pid::from_child(process);
+    let signalled = kill_process(pid, Signal::TERM).and_then(|()| kill_process(pid, Signal::CONT));
+    let deadline = Instant::now() + DEADLINE;
+    while signalled.is_ok() && Instant::now() < deadline && matches!(process.try_wait(), Ok(None)) {
+        thread::sleep(Duration::from_millis(10));
     }
 }
 

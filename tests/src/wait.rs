@@ -8,10 +8,19 @@ use std::{
 /// How long anything may take before a test calls it broken; nothing waits this long when all is well.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// How many times longer everything may take: `MQ_PATIENCE`, where the servers are slowed down by what watches them.
+///
+/// # Panics
+/// If that is no number.
+#[must_use]
+pub fn patience() -> u32 {
+    std::env::var("MQ_PATIENCE").map_or(1, |times| times.parse().expect("MQ_PATIENCE is a number"))
+}
+
 /// Asks until there is an answer, and gives it back.
 ///
 /// # Panics
-/// Without an answer after [`DEADLINE`]: `what` did not come true.
+/// Without an answer after [`DEADLINE`] (so many times, see [`patience`]): `what` did not come true.
 #[track_caller]
 pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     eventually_within(DEADLINE, what, ask)
@@ -19,7 +28,7 @@ pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
 
 #[track_caller]
 pub(crate) fn eventually_within<T>(deadline: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
+    let (started, deadline) = (Instant::now(), deadline * patience());
     loop {
         if let Some(answer) = ask() {
             return answer;

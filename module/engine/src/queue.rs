@@ -71,6 +71,11 @@ impl Queue {
         }
     }
 
+    /// The moment of the last recorded step that depended on time.
+    pub fn time(&self) -> Time {
+        self.now
+    }
+
     /// The settings in force.
     pub fn settings(&self) -> &Settings {
         &self.settings

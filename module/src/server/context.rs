@@ -143,11 +143,14 @@ pub(crate) fn log_without_context(line: &str) {
     log(null_mut(), c"warning", line);
 }
 
-fn log(context: *mut raw::RedisModuleCtx, level: &CStr, line: &str) {
-    /// The server cuts longer lines off.
+/// How much of a line is logged: the server cuts longer ones off.
+pub(super) fn logged(line: &str) -> c_int {
     const LONGEST: usize = 1000;
-    let bytes = line.as_bytes();
-    let length = bytes.len().min(LONGEST) as c_int;
+    line.len().min(LONGEST) as c_int
+}
+
+fn log(context: *mut raw::RedisModuleCtx, level: &CStr, line: &str) {
+    let (bytes, length) = (line.as_bytes(), logged(line));
     // SAFETY: a null context is allowed; the format takes a length and a pointer to at least that many bytes.
     unsafe { rm!(RedisModule_Log, context, level.as_ptr(), c"%.*s".as_ptr(), length, bytes.as_ptr()) }
 }

@@ -21,6 +21,8 @@ mod global;
 mod info;
 mod key;
 mod load;
+#[cfg(feature = "faults")]
+mod misuse;
 mod reply;
 mod settings;
 mod stored;
@@ -40,3 +42,5 @@ pub use text::{Arguments, OwnedText, Text};
 pub use timer::{Timer, writes_are_paused};
 
 pub(crate) use context::log_without_context;
+#[cfg(feature = "faults")]
+pub(crate) use misuse::read_freed;

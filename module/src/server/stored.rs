@@ -7,6 +7,7 @@ use std::{ptr, slice};
 
 use redis_module::raw;
 
+use super::context::logged;
 use super::text::Text;
 
 /// The command that rebuilds a queue from an append-only file, see [`crate::commands::apply`].
@@ -52,6 +53,24 @@ impl Loader {
     fn checked<T>(&self, value: T) -> Result<T, ReadFailed> {
         // SAFETY: `io` is valid.
         if unsafe { rm!(RedisModule_IsIOError, self.0) } == 0 { Ok(value) } else { Err(ReadFailed) }
+    }
+
+    /// The key that is being read, where the server tells: its database and its name.
+    pub fn key(&self) -> Option<(i32, Text<'_>)> {
+        // SAFETY: `io` is valid, and its key as long. The name may be null.
+        unsafe {
+            let name = rm!(RedisModule_GetKeyNameFromIO, self.0);
+            let db = rm!(RedisModule_GetDbIdFromIO, self.0);
+            (!ptr::eq(name, ptr::null())).then(|| (db, Text::new(name.cast_mut())))
+        }
+    }
+
+    /// One line of the server's log, as a warning.
+    pub fn warn(&self, line: &str) {
+        // SAFETY: `io` is valid; the format takes a length and a pointer to at least that many bytes.
+        unsafe {
+            rm!(RedisModule_LogIOError, self.0, c"warning".as_ptr(), c"%.*s".as_ptr(), logged(line), line.as_ptr());
+        }
     }
 
     /// Reads a number.

@@ -81,6 +81,7 @@ pub(super) fn unique(arena: &Arena, _: u64) {
 /// Writes a push down, unless it was refused.
 pub(super) fn saw_push(link: &Link<'_>, payload: String, fence: Option<i64>, number: Option<i64>, said: &Said) {
     if !matches!(said, Said::Refused(_)) {
-        link.saw(What::Push { payload, fence, number, id: said.number() });
+        // 0: the number was seen before, with an id that is not known any more.
+        link.saw(What::Push { payload, fence, number, id: said.number().filter(|id| *id > 0) });
     }
 }
