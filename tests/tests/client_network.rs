@@ -219,18 +219,21 @@ fn peers_follow_a_sentinel_from_a_killed_primary_to_the_promoted_replica() {
     assert!(drained > 0 && printed.stdout.lines().count() as i64 == drained, "{printed:?}");
 }
 
-/// What a process has open and takes.
+/// What a process has open.
+#[cfg(target_os = "linux")]
 #[derive(Debug, PartialEq)]
 struct Holdings {
     files: usize,
     threads: usize,
 }
 
+#[cfg(target_os = "linux")]
 fn holdings(peer: &Peer) -> Holdings {
     let count = |what: &str| std::fs::read_dir(format!("/proc/{}/{what}", peer.pid())).map_or(0, Iterator::count);
     Holdings { files: count("fd"), threads: count("task") }
 }
 
+#[cfg(target_os = "linux")]
 fn resident_kib(peer: &Peer) -> i64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", peer.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it takes memory");
