@@ -46,15 +46,11 @@ pub async fn print_errors(queue: &Queue, lease: Duration, format: MessageFormat)
             return Ok(End::Drained(drained));
         }
         let receipts: Vec<Receipt> = messages.iter().map(|message| message.receipt).collect();
-        if let Err(error) = print_while_extending(queue, lease, &receipts, render(&messages, format)).await? {
-            let n = queue.release(&receipts).await?;
-            if error.kind() == io::ErrorKind::BrokenPipe {
-                tracing::debug!(n, "nobody reads on, released");
-                return Ok(End::Unread);
-            }
-            return Err(Error::Local(format!("standard output: {error}; {n} messages were put back")));
-        }
-        let acked = queue.ack(&receipts).await?;
+        let taken = take(queue, lease, &receipts, render(&messages, format)).await;
+        let acked = match taken.inspect_err(|error| warn_of_repetition(error, receipts.len()))? {
+            Some(acked) => acked,
+            None => return Ok(End::Unread),
+        };
         if acked < receipts.len() as u64 {
             tracing::warn!(
                 count = receipts.len() as u64 - acked,
@@ -62,6 +58,29 @@ pub async fn print_errors(queue: &Queue, lease: Duration, format: MessageFormat)
             );
         }
         drained += acked;
+    }
+}
+
+/// Prints one round and acknowledges it; how many counted. `None`: nobody reads on, and it was put back.
+async fn take(queue: &Queue, lease: Duration, receipts: &[Receipt], text: Vec<u8>) -> Result<Option<u64>> {
+    let Err(error) = print_while_extending(queue, lease, receipts, text).await? else {
+        return queue.ack(receipts).await.map(Some);
+    };
+    let n = queue.release(receipts).await?;
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        tracing::debug!(n, "nobody reads on, released");
+        return Ok(None);
+    }
+    Err(Error::Local(format!("standard output: {error}; {n} messages were put back")))
+}
+
+fn warn_of_repetition(error: &Error, count: usize) {
+    if !matches!(error, Error::Local(_)) {
+        tracing::warn!(
+            count,
+            "the last messages were not acknowledged: whether they were printed or not, they go back to the error store, \
+             and the next getErrors prints them"
+        );
     }
 }
 

@@ -62,7 +62,7 @@ impl Pair {
 /// Messages come, and are handled.
 #[track_caller]
 fn until_they_work(c: &mut Conn) {
-    let mut done = |c: &mut Conn| c.fields("MQ.INFO mq").int("acked");
+    let done = |c: &mut Conn| c.fields("MQ.INFO mq").int("acked");
     let before = done(c);
     until("they are at work", || done(c) > before + 10);
 }

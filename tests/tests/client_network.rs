@@ -1,6 +1,8 @@
 //! The client in a network that is cut, and with servers that take over from each other: nothing is lost or done twice, and
 //! nobody goes on with what is no longer his.
 
+use std::collections::BTreeSet;
+
 use mq_tests::{Conn, Peer, Proxy, Sentinel, Server, Value, until};
 
 /// How often each number below `limit` was completed, by the ledger's evidence.
@@ -133,6 +135,38 @@ fn a_generator_cut_off_for_longer_than_its_lease_is_succeeded_fenced_and_stands_
     assert!(numbers.iter().enumerate().all(|(n, number)| *number == n.to_string()), "{numbers:?}");
 }
 
+#[test]
+fn errors_that_a_cut_left_unacknowledged_are_announced_and_printed_by_the_next_run() {
+    const ERRORS: usize = 4000;
+    let server = Server::start();
+    let mut c = server.connect();
+    let payloads: Vec<_> = (0..ERRORS).map(|number| format!("{number}-{}", "x".repeat(300))).collect();
+    c.int(format!("MQ.PUSH mq MSG {}", payloads.join(" ")));
+    for claim in c.claims(format!("MQ.CLAIM mq w COUNT {ERRORS}")) {
+        c.int(format!("MQ.FAIL mq {}", claim.receipt));
+    }
+    let proxy = Proxy::to(server.port());
+    let mut cut_off = Peer::spawn_bare(format!("getErrors --redis {}", proxy.url()));
+    let mut printed: BTreeSet<_> = (0..1500).map(|_| cut_off.read_line()).collect();
+    proxy.cut();
+    let finished = cut_off.finish();
+    assert_eq!(finished.status.code(), Some(1), "{finished:?}");
+    for words in ["the next getErrors prints them", "client: connection lost"] {
+        assert!(finished.stderr.contains(words), "{words}: {finished:?}");
+    }
+    // It may have ended in the middle of a line.
+    let whole_lines = finished.stdout.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    printed.extend(whole_lines.lines().map(str::to_owned));
+    until("the rest is printed", || {
+        let rest = Peer::spawn(&server, "getErrors").finish();
+        assert_eq!(rest.status.code(), Some(0), "{rest:?}");
+        printed.extend(rest.stdout.lines().map(str::to_owned));
+        c.balanced("mq").int("errors") == 0
+    });
+    assert_eq!(printed, BTreeSet::from_iter(payloads));
+    assert_eq!(figure(&mut c, "drained"), ERRORS as i64);
+}
+
 /// Peers at `url` do all numbers below a limit; half-way `fail_over` has another server take over.
 fn everything_survives(mut c: Conn, url: &str, fail_over: impl FnOnce(Conn) -> Conn) {
     const LIMIT: usize = 2000;
@@ -185,18 +219,21 @@ fn peers_follow_a_sentinel_from_a_killed_primary_to_the_promoted_replica() {
     assert!(drained > 0 && printed.stdout.lines().count() as i64 == drained, "{printed:?}");
 }
 
-/// What a process has open and takes.
+/// What a process has open.
+#[cfg(target_os = "linux")]
 #[derive(Debug, PartialEq)]
 struct Holdings {
     files: usize,
     threads: usize,
 }
 
+#[cfg(target_os = "linux")]
 fn holdings(peer: &Peer) -> Holdings {
     let count = |what: &str| std::fs::read_dir(format!("/proc/{}/{what}", peer.pid())).map_or(0, Iterator::count);
     Holdings { files: count("fd"), threads: count("task") }
 }
 
+#[cfg(target_os = "linux")]
 fn resident_kib(peer: &Peer) -> i64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", peer.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it takes memory");

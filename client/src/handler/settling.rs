@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use super::claims::UNBLOCK_AGAIN;
 use super::extending::extend;
@@ -84,7 +84,6 @@ impl Settling {
     pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Errand>) {
         // A claim is extended when less than half of its lease is left: four looks per lease are enough.
         let mut looks = tokio::time::interval(self.lease / 4);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut errands = Vec::with_capacity(BATCH);
         loop {
             let again_at = self.again_at.unwrap_or_else(Instant::now);
@@ -101,7 +100,11 @@ impl Settling {
                     }
                     self.run_errands(errands.drain(..)).await;
                 }
-                _ = looks.tick() => self.extend_long_claims().await,
+                _ = looks.tick() => {
+                    self.extend_long_claims().await;
+                    // While the server is silent a look takes long. The next one must not be due at its end: errands wait.
+                    looks.reset();
+                }
                 () = tokio::time::sleep_until(again_at), if self.again_at.is_some() => self.tell_pending().await,
             }
         }
