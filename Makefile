@@ -12,10 +12,10 @@ endif
 RUST_TEST_THREADS ?= 6
 export RUST_TEST_THREADS
 
-.PHONY: help demo test sim fuzz chaos soak bench lint build image setup
+.PHONY: help demo test sim fuzz valgrind chaos soak bench lint build image setup
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name why; do printf '  make %-7s %s\n' "$$name" "$$why"; done
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name why; do printf '  make %-8s %s\n' "$$name" "$$why"; done
 
 demo: build ## the proof: a million messages through many peers, kills on the way, then a verdict
 	target/release/client demo $(ARGS)
@@ -28,9 +28,17 @@ test: build ## every test of every crate, against real servers and real processe
 sim: ## ten million steps of crashes, failovers and wrong clocks, from seeds; SEED=n runs one world again, STEPS=n so many steps
 	cargo test --release -p mq-engine --test simulation -- --ignored --nocapture
 
-fuzz: ## ten million made-up dumps and effects against the engine, and as many calls against the parser (EXECUTIONS=…)
-	MQ_EXECUTIONS=$(or $(EXECUTIONS),10000000) cargo test --release -p mq-engine --test hostile -- --nocapture
-	MQ_EXECUTIONS=$(or $(EXECUTIONS),10000000) cargo test --release -p mq random_words -- --nocapture
+EXECUTIONS ?= 10000000
+
+fuzz: build ## ten million made-up dumps, effects and calls against engine and parser, a hundredth of that against a server (EXECUTIONS=…)
+	MQ_EXECUTIONS=$(EXECUTIONS) cargo test --release -p mq-engine --test hostile -- --nocapture
+	MQ_EXECUTIONS=$(EXECUTIONS) cargo test --release -p mq random_words -- --nocapture
+	MQ_EXECUTIONS=$$(($(EXECUTIONS) / 100)) cargo test -p mq-tests --test hostile_restore -- --nocapture
+
+valgrind: build ## the integration tests on servers that valgrind's memcheck watches: no report (TESTS="copies session": only these files)
+	@.ci/setup valgrind
+	cargo build -p mq --features faults
+	tests/memcheck/run $(TESTS)
 
 chaos: build ## half a minute each of servers and peers killed, frozen, cut off, failed over, under full traffic (SECONDS=…)
 	MQ_CHAOS_SECONDS=$(or $(SECONDS),30) cargo test -p mq-tests --test chaos -- --nocapture --test-threads 1

@@ -28,6 +28,7 @@ mod cluster;
 mod conn;
 mod document;
 mod example;
+mod faulty;
 pub mod history;
 mod parent;
 mod peer;
@@ -45,6 +46,7 @@ pub use cluster::two_nodes;
 pub use conn::{Conn, Words};
 pub use document::{Block, Document};
 pub use example::run_example;
+pub use faulty::with_faults;
 pub use history::{Fault, Verdict};
 pub use peer::{Finished, Peer};
 pub use proxy::Proxy;
@@ -77,9 +79,13 @@ pub fn announce_skip(lack: &str) {
 
 /// A file of this build: from the environment, else from the workspace's `target/release`.
 pub(crate) fn built(variable: &str, name: &str) -> std::path::PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../target").into(), std::path::PathBuf::from);
-    let path = std::env::var_os(variable).map_or_else(|| target.join("release").join(name), Into::into);
+    let path = std::env::var_os(variable).map_or_else(|| target().join("release").join(name), Into::into);
     path.canonicalize()
         .unwrap_or_else(|e| panic!("{}: {e} (built by `make build`; {variable} names another)", path.display()))
+}
+
+/// Where this workspace is built.
+pub(crate) fn target() -> std::path::PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../target").into(), std::path::PathBuf::from)
 }

@@ -159,10 +159,10 @@ fn time_goes_on(keeping: &Keeping) {
     let claim = c.claim("MQ.CLAIM short w LEASE 30");
     c.claims("MQ.CLAIM states w COUNT 65536");
     c.int("MQ.PUSH states DELAY 50 MSG soon");
-    let waiter = Waiter::spawn(&server, "MQ.CLAIM states w BLOCK 0");
+    let waiter = Waiter::spawn_for_a_while(&server, "MQ.CLAIM states w BLOCK 0");
     assert_eq!(waiter.claims()[0].payload, "soon", "the timer knows when");
     assert!(c.leader("MQ.LEADER states first LEASE 50").is("first"));
-    let standby = Waiter::spawn(&server, "MQ.LEADER states standby LEASE 50 BLOCK 0");
+    let standby = Waiter::spawn_for_a_while(&server, "MQ.LEADER states standby LEASE 50 BLOCK 0");
     assert!(standby.leader().0.is("standby"), "the timer knows when");
     ends_after_its_time(&mut c, "short", claim.receipt);
     numbers_go_on(&mut c, &before);

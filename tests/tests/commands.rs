@@ -145,7 +145,7 @@ fn an_ended_lease_gives_the_message_to_another_and_the_old_receipt_is_stale() {
     let mut c = server.connect();
     c.int("MQ.PUSH q MSG a");
     let old = c.claim("MQ.CLAIM q dead LEASE 30");
-    let new = Waiter::spawn(&server, "MQ.CLAIM q alive BLOCK 0").claims().remove(0);
+    let new = Waiter::spawn_for_a_while(&server, "MQ.CLAIM q alive BLOCK 0").claims().remove(0);
     assert_eq!((new.id, new.deliveries), (old.id, 2));
     assert!(new.receipt > old.receipt);
     for stale in ["MQ.ACK q", "MQ.FAIL q", "MQ.RELEASE q", "MQ.EXTEND q 1000"] {

@@ -2,25 +2,14 @@
 //!
 //! It takes a module that panics on demand: `cargo build -p mq --features faults`, as `make test` does.
 
-use std::path::PathBuf;
-
-use mq_tests::{Conn, Server, Waiter, every_state, skip, until};
+use mq_tests::{Conn, Server, Waiter, every_state, skip, until, with_faults};
 
 const INTERNAL: &str = "ERR internal fault in the module, see the server's log; the command may not have been done";
 
-/// The module with `MQ.FAULT`, where it was built.
-fn faulty_module() -> Option<PathBuf> {
-    let name = format!("libmq{}", std::env::consts::DLL_SUFFIX);
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/debug").join(name);
-    path.exists().then_some(path)
-}
+const NOT_BUILT: &str = "the module was built without faults";
 
 fn start(lines: &[&str]) -> Option<Server> {
-    let load = format!("loadmodule {}", faulty_module()?.display());
-    let builder = Server::builder().without_module().config(load);
-    let server = lines.iter().fold(builder, |builder, line| builder.config(*line)).start();
-    let has_faults = server.connect().call("MQ.FAULT q CHANGE 0").is_ok();
-    has_faults.then_some(server)
+    Some(lines.iter().fold(with_faults()?, |builder, line| builder.config(*line)).start())
 }
 
 fn arm(c: &mut Conn, site: &str, n: usize) {
@@ -37,11 +26,8 @@ fn is_an_answer(answer: redis::RedisResult<mq_tests::Value>, command: &str) {
 
 #[test]
 fn a_fault_in_the_middle_of_a_change_breaks_that_queue_and_no_other() {
-    let Some(server) = start(&["appendonly yes"]) else { skip!("the module was built without faults") };
-    let replica = {
-        let load = format!("loadmodule {}", faulty_module().expect("it was there").display());
-        Server::builder().without_module().config(load).replica_of(&server)
-    };
+    let Some(server) = start(&["appendonly yes"]) else { skip!(NOT_BUILT) };
+    let replica = with_faults().expect("it was there").replica_of(&server);
     let mut c = server.connect();
     for (n, command) in [
         "MQ.PUSH $ MSG a",
@@ -76,7 +62,7 @@ fn a_fault_in_the_middle_of_a_change_breaks_that_queue_and_no_other() {
 
 #[test]
 fn who_waits_for_a_queue_that_breaks_is_told_so() {
-    let Some(server) = start(&[]) else { skip!("the module was built without faults") };
+    let Some(server) = start(&[]) else { skip!(NOT_BUILT) };
     let mut c = server.connect();
     c.leader("MQ.LEADER q me LEASE 60000");
     let consumer = Waiter::spawn(&server, "MQ.CLAIM q w BLOCK 0");
@@ -92,7 +78,7 @@ fn who_waits_for_a_queue_that_breaks_is_told_so() {
 #[test]
 fn no_callback_takes_the_server_with_it() {
     let Some(mut server) = start(&["appendonly yes", "aof-use-rdb-preamble no", "notify-keyspace-events KEA"]) else {
-        skip!("the module was built without faults")
+        skip!(NOT_BUILT)
     };
     let mut c = server.connect();
     for n in 1..=60 {
