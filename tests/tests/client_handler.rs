@@ -129,7 +129,7 @@ fn claims_are_extended_while_completions_are_refused_for_now() {
     let mut c = server.connect();
     push_numbers(&mut c, 20);
     let peer = Peer::spawn(&server, "--role handler --handler-delay 500ms --lease 2s --ledger ledger");
-    until("it is at work", || c.fields("MQ.INFO mq").int("claimed") == 20);
+    until("it is at work", || c.fields("MQ.INFO mq").int("claimed") > 10);
     // The script of the ledger is refused when memory is out; everything but a push goes on.
     c.ok("CONFIG SET maxmemory 1");
     until("it was refused", || peer.stderr().contains("OOM"));
