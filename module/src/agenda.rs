@@ -9,13 +9,16 @@ use mq_engine::{Span, Time};
 
 use crate::entry::Place;
 use crate::server::{Context, Global, Timer, writes_are_paused};
-use crate::{moment, serving, sessions, waiting};
+use crate::{guard, moment, serving, sessions, waiting};
 
 /// Queues that one turn of the timer looks after at most; then clients have their turn.
 const PLACES_PER_TURN: usize = 256;
 
 /// While writes are paused, the timer asks again this often.
 const PAUSE_RETRY: Span = Span(10);
+
+/// A queue in whose turn an internal fault struck is looked after again so much later: not at once, lest the log be filled.
+const FAULT_RETRY: Span = Span(20);
 
 /// So late is no timer by itself: the wall clock, which the server's timers follow, has been set back.
 const LATE: Span = Span(20);
@@ -118,7 +121,9 @@ pub fn timer(context: Context<'_>) {
     let most = sessions::end_closed(context, now, PLACES_PER_TURN);
     // Each has one turn; what it leaves is planned for the next, and clients come first.
     for (place, reason) in AGENDA.with(|agenda| agenda.take_due(now, most)) {
-        serving::tend(context, &place, reason, now);
+        if guard::contained(|| serving::tend(context, &place, reason, now)).is_none() {
+            plan(&place, now.after(FAULT_RETRY), Reason::Waiters); // the queue is broken now, which its waiters are to learn
+        }
     }
     let next = AGENDA.read().by_time.first().map(|(at, _)| *at);
     if let Some(at) = next {
@@ -129,9 +134,17 @@ pub fn timer(context: Context<'_>) {
     }
 }
 
-/// Now and then: finds a timer that is late because the wall clock was set.
+/// Now and then: finds a timer that is late because the wall clock was set, and sets one that a fault has prevented.
 pub fn tick() {
-    let alarm = AGENDA.read().alarm.as_ref().map(|(at, _)| *at);
+    let (alarm, planned) = {
+        let agenda = AGENDA.read();
+        (agenda.alarm.as_ref().map(|(at, _)| *at), agenda.by_time.first().map(|(at, _)| *at))
+    };
+    if alarm.is_none()
+        && let Some(at) = planned
+    {
+        set_alarm(at);
+    }
     if let Some(at) = alarm
         && moment::now().since(at) > LATE
     {

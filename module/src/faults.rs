@@ -1,9 +1,11 @@
 //! Faults on demand, for tests of what a panic leaves behind, and of who watches memory. Not in the module that is shipped:
 //! the feature `faults` builds it.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use crate::commands::{Call, Command};
 use crate::failure::Failure;
-use crate::server::{Global, read_freed};
+use crate::server::read_freed;
 use crate::syntax::{Argument, KeyUse, Position, Slot, Syntax};
 
 /// Where a panic is wanted.
@@ -15,17 +17,13 @@ pub enum Site {
     Change,
 }
 
-/// How often each site is passed before it panics; 0: it does not.
-static ARMED: Global<[u64; 2]> = Global::new([0; 2]);
+/// How often each site is passed before it panics; 0: it does not. Values are freed in another thread too, which is a callback as any other.
+static ARMED: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
 /// Panics if it is this site's turn.
 pub fn pass(site: Site) {
-    let turn = ARMED.with(|armed| {
-        let left = &mut armed[site as usize];
-        let turn = *left == 1;
-        *left = left.saturating_sub(1);
-        turn
-    });
+    let before = ARMED[site as usize].fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+    let turn = before == Ok(1);
     assert!(!turn, "a fault that was asked for");
 }
 
@@ -56,7 +54,7 @@ impl Command for Fault {
     fn run(call: &Call<'_>) -> Result<(), Failure> {
         let (site, n) = (call.count(SITE).unwrap_or_default(), call.number(N).unwrap_or_default());
         match site {
-            0 | 1 => ARMED.with(|armed| armed[site] = n),
+            0 | 1 => ARMED[site].store(n, Relaxed),
             2 => drop(std::hint::black_box(read_freed(vec![0; n as usize]))),
             _ => std::mem::forget(std::hint::black_box(vec![0u8; n as usize])),
         }

@@ -42,6 +42,8 @@ pub struct Opened<'c> {
     changed: bool,
     /// Whether more work may be due than was done.
     more_due: bool,
+    /// Told when the key is closed: who listens may be another module, which may do anything to it.
+    happened: Happened,
 }
 
 impl<'c> Opened<'c> {
@@ -71,7 +73,18 @@ impl<'c> Opened<'c> {
     ) -> Result<Opened<'c>, Failure> {
         let key = Key::open(context, name, Access::Write)?;
         let db = context.db();
-        Ok(Opened { context, name, db, key, clock, origin, in_transaction, changed: false, more_due: false })
+        Ok(Opened {
+            context,
+            name,
+            db,
+            key,
+            clock,
+            origin,
+            in_transaction,
+            changed: false,
+            more_due: false,
+            happened: Happened::default(),
+        })
     }
 
     /// The value; `None` when the key is missing.
@@ -158,7 +171,7 @@ impl<'c> Opened<'c> {
         let (executed, happened) = entry.execute(operation, self.clock, home)?;
         self.more_due |= matches!(executed.record, Record::Effect(_)) && is_due(entry, self.clock);
         self.send(executed.record);
-        self.notify(happened);
+        self.saw(happened);
         Ok(Some(executed.output))
     }
 
@@ -168,14 +181,14 @@ impl<'c> Opened<'c> {
         if executed.record != Record::Nothing {
             self.key.put(entry);
             self.send(executed.record);
-            self.notify(happened);
+            self.saw(happened);
         }
         Ok(executed.output)
     }
 
-    /// Tells whoever listens to keyspace events. No reference into the queue is alive.
-    pub fn notify(&self, happened: Happened) {
-        happened.events().for_each(|event| self.context.notify(event, self.name));
+    /// Something to be told to whoever listens to keyspace events, once the key is closed.
+    pub fn saw(&mut self, happened: Happened) {
+        self.happened = self.happened.and(happened);
     }
 
     fn send(&mut self, record: Record) {
@@ -197,7 +210,7 @@ impl<'c> Opened<'c> {
         match self.key.entry() {
             Some(entry) => {
                 let (output, happened) = entry.apply(operation)?;
-                self.notify(happened);
+                self.saw(happened);
                 Ok(Some(output))
             }
             None => {
@@ -249,6 +262,14 @@ impl<'c> Opened<'c> {
         if self.changed && self.origin != Origin::Copy {
             guard::contained(|| serving::after_change(&mut self));
         }
+        self.close();
+    }
+
+    /// Closes the key, and tells what has happened.
+    pub fn close(self) {
+        let Opened { context, name, key, happened, .. } = self;
+        drop(key);
+        happened.events().for_each(|event| context.notify(event, name));
     }
 }
 

@@ -45,6 +45,11 @@ pub fn serve_earlier(opened: &mut Opened<'_>) -> bool {
     waiting::count(&place).0 > 0
 }
 
+/// So many messages, and so many bytes of them, are handed to waiters in one turn, and what the last waiter takes beside that;
+/// the rest is the timer's, a millisecond later, so that clients have their turn.
+const MESSAGES_PER_TURN: usize = 1000;
+const BYTES_PER_TURN: usize = mq_engine::REPLY_BYTES;
+
 /// While a missing key may not come into being here, its standbys are looked after again this often.
 const SLOT_RETRY: Span = Span(100);
 
@@ -65,6 +70,7 @@ pub fn tend(context: Context<'_>, place: &Place, reason: Reason, now: Time) {
         bring_up_to_date(&mut opened);
         serve(&mut opened, place);
     }
+    opened.close();
 }
 
 /// Takes back what is due, and starts the term if one is pending: a waiting claim counts as the first write.
@@ -105,15 +111,22 @@ fn fail(waiters: Vec<WaiterId>, failure: &Failure) -> Vec<Blocked> {
 }
 
 fn serve_consumers(opened: &mut Opened<'_>, place: &Place, woken: &mut Vec<Blocked>) {
-    while opened.is_claimable()
+    let (mut messages, mut bytes) = (0, 0);
+    while messages < MESSAGES_PER_TURN
+        && bytes < BYTES_PER_TURN
+        && opened.is_claimable()
         && let Some((id, consumer)) = waiting::first_consumer(place)
         && let Some(answer) = claim_for(opened, place, &consumer)
     {
+        if let Answer::Claims { claims, .. } = &answer {
+            messages += claims.len();
+            bytes += claims.iter().map(|claim| claim.payload.len()).sum::<usize>();
+        }
         woken.extend(waiting::answer(id, answer));
     }
 }
 
-/// `None`: there was nothing after all.
+/// `None`: there was nothing after all, or it is the next turn's to find out.
 fn claim_for(opened: &mut Opened<'_>, place: &Place, consumer: &Consumer) -> Option<Answer> {
     let Consumer { name, count, lease, session, acked } = consumer;
     let claim = Claim { consumer: name, count: *count, lease: *lease, session: *session, acks: &[] };
@@ -171,7 +184,12 @@ pub fn plan_next(opened: &mut Opened<'_>, place: &Place) {
     let (now, has_more_due) = (opened.clock(), opened.has_more_due());
     let leader = if candidates > 0 { opened.leader() } else { None };
     let due = if consumers > 0 || has_more_due { opened.clock_at(Queue::next_due) } else { None };
-    let claimable = if consumers > 0 { opened.clock_at(Queue::next_claimable) } else { None }.filter(|at| *at > now);
+    let claimable = match consumers {
+        0 => None,
+        // The turn was over before the messages were.
+        _ if opened.is_claimable() => Some(now),
+        _ => opened.clock_at(Queue::next_claimable).filter(|at| *at > now),
+    };
     let leader_ends = leader.map(|leader| now.after(leader.left));
     let reason = if has_more_due { Reason::Rest } else { Reason::Waiters };
     match [due, claimable, leader_ends].into_iter().flatten().min() {

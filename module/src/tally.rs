@@ -99,7 +99,12 @@ pub fn queue_gone() {
 }
 
 impl Happened {
-    /// The keyspace events of this step.
+    /// This and what happened in another step.
+    pub fn and(self, other: Happened) -> Happened {
+        Happened(self.0 | other.0)
+    }
+
+    /// The keyspace events of these steps, each once.
     pub fn events(self) -> impl Iterator<Item = &'static CStr> {
         let bits = std::iter::successors(Some(self.0), |bits| Some(bits & bits.wrapping_sub(1)));
         bits.take_while(|bits| *bits != 0).filter_map(|bits| EVENTS.get(bits.trailing_zeros() as usize).copied())

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use mq_engine::{NUMBER_LIMIT, NUMBERS_PER_MS, TermStart, Time};
 
 use crate::moment;
-use crate::server::Global;
+use crate::server::{Global, log_without_context};
 
 /// How often this server has become a primary since it started. A queue that it got to know before the last time may lack
 /// numbers that the old primary gave.
@@ -22,6 +22,10 @@ const PROMOTION_SKIP: u64 = 1 << 24;
 /// So far ahead of the clock (ms) the mark may be: ten years. A dump that somebody has made up can hold any number; it
 /// shall not use up those of every queue of this server.
 const MARK_AHEAD_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+
+/// An hour: a mark that moves this far, to more than this ahead of the clock, comes from a host whose clock is wrong, or
+/// from somebody's made-up dump.
+const WORTH_A_WORD: u64 = 60 * 60 * 1000 * NUMBERS_PER_MS;
 
 struct Terms {
     epoch: Epoch,
@@ -54,12 +58,21 @@ pub fn start(now: Time, since: Epoch) -> TermStart {
 
 /// Numbers below `end` have been seen.
 pub fn saw_numbers(end: u64) {
-    TERMS.with(|terms| {
+    let raised = TERMS.with(|terms| {
+        let before = terms.mark;
         if end > terms.mark_limit {
             terms.mark_limit = moment::now().0.saturating_add(MARK_AHEAD_MS).saturating_mul(NUMBERS_PER_MS);
         }
         terms.mark = terms.mark.max(end.min(terms.mark_limit));
+        (terms.mark > before.saturating_add(WORTH_A_WORD)).then_some(terms.mark)
     });
+    let ahead = |mark: u64| mark.saturating_sub(moment::now().0.saturating_mul(NUMBERS_PER_MS));
+    if let Some(ahead) = raised.map(ahead).filter(|ahead| *ahead > WORTH_A_WORD) {
+        let hours = ahead / WORTH_A_WORD;
+        log_without_context(&format!(
+            "a queue has come whose numbers are {hours} hours ahead of this server's clock: those of all queues go on above them"
+        ));
+    }
 }
 
 /// How often the keys of this database have been exchanged for another's.

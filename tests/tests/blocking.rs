@@ -345,3 +345,46 @@ fn of_a_thousand_waiters_one_message_serves_one() {
     drop(server);
     drop(waiters);
 }
+
+#[test]
+fn a_message_behind_thousands_that_came_too_late_wakes_whoever_waits() {
+    let server = Server::start();
+    let mut c = server.connect();
+    // One turn finds a thousand of them in each of its steps.
+    for late in [999, 1000, 1001, 2000, 2999, 3000, 3001, 4000] {
+        let q = format!("q{late}");
+        c.ok(format!("MQ.CONFIG {q} rate 10"));
+        c.int(format!("MQ.PUSH {q} MSG first"));
+        c.claim(format!("MQ.CLAIM {q} w"));
+        // The rate holds it back until a moment at which the timer looks after it, and no command.
+        let waiter = Waiter::spawn(&server, format!("MQ.CLAIM {q} w BLOCK 0"));
+        let mut push = vec!["MQ.PUSH", &q, "TTL", "20", "MSG"];
+        push.resize(push.len() + late, "late");
+        c.pipeline(&[push, vec!["MQ.PUSH", &q, "MSG", "good"], vec!["DEBUG", "SLEEP", "0.15"]]).expect("answers");
+        assert_eq!(waiter.claims()[0].payload, "good", "{q}");
+    }
+}
+
+#[test]
+fn many_waiters_for_many_messages_are_served_in_turns_and_none_is_left_out() {
+    const WAITERS: usize = 30;
+    let server = Server::start();
+    let mut c = server.connect();
+    c.ok("MQ.CONFIG q paused yes");
+    for _ in 0..WAITERS {
+        c.int(format!("MQ.PUSH q MSG{}", " message".repeat(400)));
+    }
+    let waiters: Vec<_> = (0..WAITERS)
+        .map(|n| Waiter::spawn(&server, format!("MQ.CLAIM q w{n} COUNT 400 LEASE 3600000 BLOCK 0")))
+        .collect();
+    c.ok("MQ.CONFIG q paused no");
+    // A thousand messages, and the claim with which it was reached.
+    let first_turn = c.fields("MQ.INFO q").int("claimed");
+    assert!(first_turn < (WAITERS * 400) as i64, "{first_turn} were handed out in one command");
+    let mut ids: Vec<i64> = waiters.into_iter().flat_map(|waiter| waiter.claims()).map(|claim| claim.id).collect();
+    assert_eq!(ids.len(), WAITERS * 400);
+    assert!(ids.is_sorted(), "the first waiter has the first messages");
+    ids.dedup();
+    assert_eq!(ids.len(), WAITERS * 400);
+    c.balanced("q");
+}

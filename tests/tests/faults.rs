@@ -76,6 +76,21 @@ fn who_waits_for_a_queue_that_breaks_is_told_so() {
 }
 
 #[test]
+fn a_fault_in_the_timers_turn_at_one_queue_leaves_the_others_their_turns() {
+    let Some(server) = start(&[]) else { skip!("the module was built without faults") };
+    let mut c = server.connect();
+    let queues = ["qa", "qb", "qc"];
+    let waiters = queues.map(|q| {
+        c.int(format!("MQ.PUSH {q} DELAY 300 MSG later"));
+        Waiter::spawn(&server, format!("MQ.CLAIM {q} w BLOCK 0"))
+    });
+    arm(&mut c, "CHANGE", 1);
+    let answers = waiters.map(|waiter| waiter.answer().1);
+    let broken = answers.iter().filter(|answer| answer.as_ref().is_err_and(|e| e.to_string().contains("BROKEN")));
+    assert_eq!((broken.count(), answers.iter().filter(|answer| answer.is_ok()).count()), (1, 2), "{answers:?}");
+}
+
+#[test]
 fn no_callback_takes_the_server_with_it() {
     let Some(mut server) = start(&["appendonly yes", "aof-use-rdb-preamble no", "notify-keyspace-events KEA"]) else {
         skip!(NOT_BUILT)

@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// No claim: the end of an owner's list.
 const NONE: u32 = u32::MAX;
 
+/// So many blocks have addresses below [`NONE`]: four billion claims, if they lie side by side.
+const MOST_BLOCKS: usize = (NONE / BLOCK as u32) as usize;
+
 /// What was claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -164,7 +167,9 @@ impl Claims {
         if let Some(last) = self.by_number.last_key_value().map(|(_, index)| *index) {
             self.free_if_empty(last);
         }
-        let index = self.blocks.insert(Block::new(number)) as u32; // 2^26 blocks are 128 GiB
+        let index = self.blocks.insert(Block::new(number));
+        assert!(index < MOST_BLOCKS, "every block has an address");
+        let index = index as u32;
         self.by_number.insert(number, index);
         index
     }

@@ -72,6 +72,9 @@ impl Queue {
         }
         let waiting = self.errors.older(keep, moment.now, limit);
         let left = limit.saturating_sub(usize::try_from(waiting).unwrap_or(limit));
+        if self.claims.counts().1 == 0 || left == 0 {
+            return waiting;
+        }
         // A drain that ends at this moment frees its error: those whose lease is over, and at the start of a term those of
         // sessions.
         let ended = self.claims.ended(moment.now).map(|(_, claim)| *claim);

@@ -49,6 +49,7 @@ impl Command for Apply {
             queue.break_off(corrupt.0);
         }
         queue.send_on();
+        queue.close();
         call.reply().status(c"OK");
         Ok(())
     }
@@ -57,7 +58,7 @@ impl Command for Apply {
 fn apply_effect(opened: &mut Opened<'_>, effect: &[u8]) -> Result<(), Corrupt> {
     if let Some(entry) = opened.entry() {
         let happened = entry.apply_effect(effect)?;
-        opened.notify(happened);
+        opened.saw(happened);
         return Ok(());
     }
     let mut created: Option<Queue> = None;
@@ -65,7 +66,7 @@ fn apply_effect(opened: &mut Opened<'_>, effect: &[u8]) -> Result<(), Corrupt> {
     if let Some(queue) = created {
         let happened = tally::after(&tally::NOTHING, &queue);
         opened.put(Entry::new(Some(queue)));
-        opened.notify(happened);
+        opened.saw(happened);
     }
     Ok(())
 }

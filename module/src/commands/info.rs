@@ -19,7 +19,7 @@ const SYNTAX: Syntax = Syntax {
     name: "MQ.INFO",
     summary: "Levels, totals and settings of a queue; with CONSUMERS who holds claims.",
     since: "0.1.0",
-    complexity: "O(N) with N overdue claims and delays; with CONSUMERS also with the claims",
+    complexity: "O(N) with N overdue claims and delays, and claims that were extended since they were last due; with CONSUMERS also with the claims",
     flags: "readonly",
     key: KeyUse::Shows,
     positions: &[],

@@ -80,7 +80,7 @@ impl Operation for Claim<'_> {
             deliveries.push(Delivery { receipt, id, deliveries: taken.deliveries, place });
         }
         queue.owners.drop_if_idle(&mut queue.texts, owner);
-        if queue.settings.rate > 0 {
+        if queue.settings.rate > 0 && !deliveries.is_empty() {
             queue.pace.spend(queue.settings.rate, deliveries.len() as u64, queue.now);
         }
         Claimed { acked, deliveries, expired: queue.totals.ttl_expired - expired_before }
