@@ -58,20 +58,29 @@ pub fn start(now: Time, since: Epoch) -> TermStart {
 
 /// Numbers below `end` have been seen.
 pub fn saw_numbers(end: u64) {
-    let raised = TERMS.with(|terms| {
-        let before = terms.mark;
-        if end > terms.mark_limit {
-            terms.mark_limit = moment::now().0.saturating_add(MARK_AHEAD_MS).saturating_mul(NUMBERS_PER_MS);
-        }
-        terms.mark = terms.mark.max(end.min(terms.mark_limit));
-        (terms.mark > before.saturating_add(WORTH_A_WORD)).then_some(terms.mark)
-    });
-    let ahead = |mark: u64| mark.saturating_sub(moment::now().0.saturating_mul(NUMBERS_PER_MS));
-    if let Some(ahead) = raised.map(ahead).filter(|ahead| *ahead > WORTH_A_WORD) {
-        let hours = ahead / WORTH_A_WORD;
+    if let Some(hours) = TERMS.with(|terms| terms.saw_numbers(end)) {
         log_without_context(&format!(
             "a queue has come whose numbers are {hours} hours ahead of this server's clock: those of all queues go on above them"
         ));
+    }
+}
+
+impl Terms {
+    /// By how many hours that moved the mark ahead of the clock, if it is worth a word.
+    fn saw_numbers(&mut self, end: u64) -> Option<u64> {
+        if end <= self.mark {
+            return None;
+        }
+        if end > self.mark_limit {
+            self.mark_limit = moment::now().0.saturating_add(MARK_AHEAD_MS).saturating_mul(NUMBERS_PER_MS);
+        }
+        let before = self.mark;
+        self.mark = before.max(end.min(self.mark_limit));
+        if self.mark - before <= WORTH_A_WORD {
+            return None;
+        }
+        let ahead = self.mark.saturating_sub(moment::now().0.saturating_mul(NUMBERS_PER_MS));
+        (ahead > WORTH_A_WORD).then_some(ahead / WORTH_A_WORD)
     }
 }
 
@@ -96,8 +105,9 @@ mod tests {
 
     #[test]
     fn a_made_up_number_leaves_numbers_to_the_other_queues() {
-        saw_numbers(NUMBER_LIMIT);
-        saw_numbers(u64::MAX);
+        let hours = TERMS.with(|terms| terms.saw_numbers(NUMBER_LIMIT));
+        assert!(hours.is_some_and(|hours| hours > 24 * 365 * 9), "the log tells of it: {hours:?}");
+        assert_eq!(TERMS.with(|terms| terms.saw_numbers(u64::MAX)), None, "once");
         let now = moment::now();
         let floor = start(now, Epoch(0)).floor;
         let ten_years_ahead = (now.0 + MARK_AHEAD_MS) * NUMBERS_PER_MS;
