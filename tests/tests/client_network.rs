@@ -63,7 +63,8 @@ fn a_handler_cut_off_for_longer_than_its_lease_stops_says_so_and_comes_back() {
     let lease = "--role handler --lease 1s --ledger ledger";
     let cut_off = Peer::spawn_bare(format!("--name far --handler-delay 1h {lease} --redis {}", proxy.url()));
     push(&mut c, 0..50);
-    until("it has claimed them", || figure(&mut c, "claimed") == 50);
+    // It has been told, and asks for more.
+    until("it has claimed them", || figure(&mut c, "claimed") == 50 && figure(&mut c, "blocked-consumers") == 1);
     proxy.block();
     let near = Peer::spawn(&server, &format!("--name near --handler-delay 5ms {lease}"));
     let words = "claims ended because the server could not be reached";
