@@ -2,6 +2,7 @@
  * clock is the host's. (libfaketime does the same, but not to a program with jemalloc, which asks for the time before
  * libfaketime is ready.) */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -35,4 +36,10 @@ time_t time(time_t *copy) {
     if (clock_gettime(CLOCK_REALTIME, &now)) return -1;
     if (copy) *copy = now.tv_sec;
     return now.tv_sec;
+}
+
+/* A library that is bound deeply, as some servers bind modules, would see libc's clock. */
+void *dlopen(const char *file, int mode) {
+    void *(*next)(const char *, int) = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
+    return next(file, mode & ~RTLD_DEEPBIND);
 }

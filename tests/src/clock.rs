@@ -25,7 +25,7 @@ impl OtherClock {
         let clock = Self { ahead_s, dir: TempDir::with_prefix("mq-clock-").expect("a temporary directory") };
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/clock.c");
         let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", source, "-o"])
+            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", source, "-ldl", "-o"])
             .arg(clock.library())
             .output()
             .expect("a C compiler, which `make setup` installs");

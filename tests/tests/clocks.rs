@@ -147,6 +147,8 @@ fn stands_at_an_hour(c: &mut Conn) {
 /// ends after its time, not in a week.
 fn time_goes_on(keeping: &Keeping) {
     let Some((server, mut c, before)) = under_another_clock(keeping, -WEEK_S) else { skip!(NO_OTHER_CLOCK) };
+    let ahead = c.refusal(format!("MQ.PUSH fresh FENCE {} MSG a", before.token));
+    assert!(ahead.contains("ahead of the server's clock"), "the module sees the other clock: {ahead}");
     stands_at_an_hour(&mut c);
     assert_eq!(c.int(format!("MQ.ACK states {} {}", before.states.claimed, before.states.draining)), 2);
     stands_at_an_hour(&mut c);

@@ -216,7 +216,7 @@ fn a_made_up_payload_is_refused_or_is_a_queue_like_any_other_and_leaves_nothing_
             assert_eq!(digests(&mut reloaded, kept), before, "after a reload");
         });
         drop(c);
-        reloaded.ok("FLUSHALL");
+        reloaded.ok("FLUSHALL SYNC");
         let held = reloaded.server_count("memory", "used_memory");
         let at_first = *held_bytes.get_or_insert(held);
         assert!(held < at_first + SLACK_BYTES, "seed {seed}: {held} bytes held, {at_first} after the first round");
