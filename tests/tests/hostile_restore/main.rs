@@ -1,7 +1,7 @@
 //! Payloads of RESTORE that somebody has made up: whatever they hold, the server lives, answers and keeps its memory; what
 //! loads is a queue like any other; what does not is told in the log.
 //!
-//! `MQ_EXECUTIONS` of them are tried (20,000 unless said), from `MQ_SEED` on. A failure prints the payload.
+//! `MQ_EXECUTIONS` of them are tried (5,000 unless said), from `MQ_SEED` on. A failure prints the payload.
 
 mod mutation;
 mod payload;
@@ -195,7 +195,7 @@ fn digests(c: &mut Conn, queues: &[String]) -> Vec<String> {
 
 #[test]
 fn a_made_up_payload_is_refused_or_is_a_queue_like_any_other_and_leaves_nothing_behind() {
-    let executions = from_environment("MQ_EXECUTIONS", 20_000);
+    let executions = from_environment("MQ_EXECUTIONS", 5_000);
     let first = from_environment("MQ_SEED", 1);
     let server = Server::start();
     let started = Instant::now();
@@ -234,7 +234,7 @@ fn a_made_up_payload_is_refused_or_is_a_queue_like_any_other_and_leaves_nothing_
 
 #[test]
 fn a_made_up_queue_in_use_is_the_same_on_a_replica_and_in_a_replayed_log() {
-    let executions = from_environment("MQ_EXECUTIONS", 20_000) / 20;
+    let executions = from_environment("MQ_EXECUTIONS", 5_000) / 20;
     let server = Server::builder()
         .config("appendonly yes")
         .config("aof-use-rdb-preamble no")
