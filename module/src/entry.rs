@@ -278,6 +278,7 @@ mod tests {
 
     #[test]
     fn a_queue_struck_by_a_fault_is_broken_in_every_respect_and_so_is_its_copy() {
+        let _alone = crate::server::alone();
         let mut entry = used();
         assert!(contained(|| entry.execute(&Faulty, Time(1000), HERE).is_ok()).is_none());
         for mut broken in [entry.copy(), entry] {
@@ -291,6 +292,7 @@ mod tests {
 
     #[test]
     fn an_effect_that_cannot_be_applied_breaks_the_queue() {
+        let _alone = crate::server::alone();
         let mut entry = used();
         assert!(entry.apply_effect(b"nonsense").is_err());
         assert!(entry.queue().is_err());
@@ -298,6 +300,7 @@ mod tests {
 
     #[test]
     fn a_term_starts_with_the_first_write_after_creation_copy_and_arrival() {
+        let _alone = crate::server::alone();
         let mut entry = Entry::new(Some(Queue::new(Settings::default())));
         assert!(entry.is_pending(0, b"q"));
         entry.execute(&push(), Time(1000), HERE).expect("an accepted push");
@@ -312,6 +315,7 @@ mod tests {
 
     #[test]
     fn where_the_clock_is_behind_the_queues_time_goes_on_beside_it_and_never_back() {
+        let _alone = crate::server::alone();
         const HOUR: u64 = 3_600_000;
         let times = |entry: &mut Entry, clock: u64| {
             let clock = Time(clock);
@@ -334,6 +338,7 @@ mod tests {
 
     #[test]
     fn what_changes_nothing_starts_no_term() {
+        let _alone = crate::server::alone();
         let mut entry = used();
         let (settled, _) = entry.execute(&Settle, Time(1000), HERE).expect("nothing to refuse");
         assert_eq!(settled.record, Record::Nothing);

@@ -8,7 +8,7 @@ use std::cell::{Ref, RefCell};
 /// once: the second borrow panics, and the guard around the callback answers with an internal error.
 pub struct Global<T>(RefCell<T>);
 
-// SAFETY: the server runs the module's callbacks one at a time, holding its lock. The one callback that may run beside
+// SAFETY: the server runs the module's callbacks one at a time, holding its lock; unit tests hold [`alone`]'s. The one callback that may run beside
 // them, the freeing of a value, touches no `Global`.
 unsafe impl<T> Sync for Global<T> {}
 
@@ -27,4 +27,11 @@ impl<T> Global<T> {
     pub fn read(&self) -> Ref<'_, T> {
         self.0.borrow()
     }
+}
+
+/// For unit tests, which run in several threads of one process and share every [`Global`]: the caller has them to itself.
+#[cfg(test)]
+pub fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static TESTS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    TESTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -33,6 +33,8 @@ pub use blocked::{Blocked, WaiterId};
 pub use callbacks::Events;
 pub use context::{Context, Flags};
 pub use global::Global;
+#[cfg(test)]
+pub use global::alone;
 pub use info::InfoPage;
 pub use key::{Access, Key, OtherType};
 pub use load::{Registration, load};
