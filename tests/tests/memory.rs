@@ -78,7 +78,7 @@ fn hold_memory_usage_to_the_servers(counts: &[usize]) {
     for (state, fill) in STATES {
         for &count in counts {
             // A server's own buffers move by kilobytes, so that few messages are measured in many queues.
-            let queues = 30_000_usize.div_ceil(count);
+            let queues = 90_000_usize.div_ceil(count);
             let fill_all = |c: &mut Conn| {
                 (0..queues).for_each(|n| {
                     fill(c, count);
