@@ -212,7 +212,7 @@ fn peers_and_their_server_killed_and_frozen_handle_each_message_once() {
     const PEERS: usize = 5;
     let mut server = chaos::server().config("appendonly yes").config("appendfsync always").start();
     let arena = Arena::new(&server, Settled::WhenAnswered);
-    let messages = 4_000 * arena.seconds();
+    let messages = 4_000 * chaos::seconds();
     let peer = |server: &Server| {
         let options = "--interval 0 --handler-delay 20ms --concurrency 40 --lease 1s --ledger ledger";
         Peer::spawn(server, &format!("--queue {QUEUE} --limit {messages} {options}"))

@@ -8,8 +8,8 @@ use std::cell::{Ref, RefCell};
 /// once: the second borrow panics, and the guard around the callback answers with an internal error.
 pub struct Global<T>(RefCell<T>);
 
-// SAFETY: the server runs the module's callbacks one at a time, holding its lock; unit tests hold [`alone`]'s. The one callback that may run beside
-// them, the freeing of a value, touches no `Global`.
+// SAFETY: the server runs the module's callbacks one at a time, holding its lock; unit tests hold that of [`alone`]. The one
+// callback that may run beside them, the freeing of a value, touches no `Global`.
 unsafe impl<T> Sync for Global<T> {}
 
 impl<T> Global<T> {

@@ -55,7 +55,11 @@ pub fn server() -> Builder {
     Server::builder().config("user worker on >secret ~* resetchannels -@all +mq.claim +mq.ack +mq.fail +mq.release +mq.extend +wait +eval +incr +client +ping")
 }
 
-fn seconds() -> u64 {
+/// For how many seconds an arena lasts: what `MQ_CHAOS_SECONDS` says, or 4.
+///
+/// # Panics
+/// If that is no number.
+pub fn seconds() -> u64 {
     std::env::var("MQ_CHAOS_SECONDS").map_or(4, |text| text.parse().expect("a number of seconds"))
 }
 
@@ -70,10 +74,7 @@ impl Drop for EndAtEnd<'_> {
 }
 
 impl Arena {
-    /// One whose traffic goes to `server` and pushes for as long as `MQ_CHAOS_SECONDS` says (4).
-    ///
-    /// # Panics
-    /// If that is no number.
+    /// One whose traffic goes to `server` and pushes for [`seconds`].
     #[must_use]
     pub fn new(server: &Server, settled: Settled) -> Self {
         Self {
@@ -87,11 +88,6 @@ impl Arena {
             refusals: AtomicU64::new(0),
             backlog: AtomicI64::new(0),
         }
-    }
-
-    /// For how many seconds it lasts.
-    pub fn seconds(&self) -> u64 {
-        seconds()
     }
 
     /// Whether it is still time for mischief; returns after some of it has passed.

@@ -58,7 +58,7 @@ pub(super) fn numbered(arena: &Arena, _: u64) {
     }
 }
 
-/// Pushes each message again and again under its own key, for a while: while it is not done, it is not added again.
+/// Pushes each message twice under its own key: while it is not done, it is not added again.
 pub(super) fn unique(arena: &Arena, _: u64) {
     let mut link = Link::new(arena);
     let name = link.name();
