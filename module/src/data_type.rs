@@ -1,6 +1,8 @@
 //! What becomes of a queue in files, copies and digests.
 //!
 //! In an RDB, a value is the state number below, then for a sound queue the chunks of [`Queue::encode`], then an empty one.
+//! A fault in the middle of that costs no file: a child of the server that writes one gives up, so that the server keeps the
+//! file that it has; where the server writes itself (SAVE, DUMP), the value is marked as torn, and loaded as a broken queue.
 //! To change the format: raise [`ENCODING_VERSION`], and let [`load`] go on reading what earlier versions wrote.
 
 use std::ffi::CStr;
@@ -9,7 +11,8 @@ use mq_engine::{Decoder, Queue, allocated};
 
 use crate::agenda::Reason;
 use crate::entry::Entry;
-use crate::server::{Appender, Digest, Loader, ReadFailed, Saver, log_without_context};
+use crate::guard::contained;
+use crate::server::{Appender, Digest, Loader, ReadFailed, Saver, give_up_in_child, log_without_context};
 use crate::{agenda, moment, refused_loads, terms, waiting};
 
 /// The version that this module writes, and the last one that it reads.
@@ -17,6 +20,8 @@ pub const ENCODING_VERSION: i32 = 1;
 
 const SOUND: u64 = 1;
 const BROKEN: u64 = 2;
+/// In the place of the chunks that a fault has left out. No chunk begins with this byte.
+const TORN: &[u8] = &[0];
 
 /// The parts of a queue in an append-only file, each in an `MQ.APPLY key part bytes`. [`crate::commands::apply`] reads them.
 pub const PART_CHUNK: &CStr = c"CHUNK";
@@ -29,11 +34,17 @@ pub const PART_BROKEN: &CStr = c"BROKEN";
 pub fn save(saver: &mut Saver, entry: &Entry) {
     let Ok(queue) = entry.queue() else { return saver.number(BROKEN) };
     saver.number(SOUND);
-    queue.encode(&mut |chunk| {
-        if !chunk.is_empty() {
-            saver.bytes(chunk);
-        }
+    let whole = contained(|| {
+        queue.encode(&mut |chunk| {
+            if !chunk.is_empty() {
+                saver.bytes(chunk);
+            }
+        });
     });
+    if whole.is_none() {
+        give_up_in_child();
+        saver.bytes(TORN);
+    }
     saver.bytes(b"");
 }
 
@@ -70,6 +81,10 @@ fn read(loader: &mut Loader) -> Result<Option<Queue>, &'static str> {
         if chunk.is_empty() {
             return decoder.finish().map(Some).map_err(|corrupt| corrupt.0);
         }
+        if *chunk == *TORN {
+            loader.bytes().map_err(ended)?;
+            return Ok(None);
+        }
         decoder.feed(&chunk).map_err(|corrupt| corrupt.0)?;
     }
 }
@@ -77,8 +92,10 @@ fn read(loader: &mut Loader) -> Result<Option<Queue>, &'static str> {
 /// Writes a value as commands.
 pub fn rewrite(appender: &mut Appender, entry: &Entry) {
     let Ok(queue) = entry.queue() else { return appender.apply(PART_BROKEN, b"") };
-    queue.encode(&mut |chunk| appender.apply(PART_CHUNK, chunk));
-    appender.apply(PART_END, b"");
+    match contained(|| queue.encode(&mut |chunk| appender.apply(PART_CHUNK, chunk))) {
+        Some(()) => appender.apply(PART_END, b""),
+        None => give_up_in_child(),
+    }
 }
 
 /// Adds a value to a digest: equal for equal states, wherever they are.

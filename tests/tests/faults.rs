@@ -2,7 +2,7 @@
 //!
 //! It takes a module that panics on demand: `cargo build -p mq --features faults`, as `make test` does.
 
-use mq_tests::{Conn, Server, Waiter, every_state, skip, until, with_faults};
+use mq_tests::{Conn, Server, Value, Waiter, every_state, skip, until, with_faults};
 
 const INTERNAL: &str = "ERR internal fault in the module, see the server's log; the command may not have been done";
 
@@ -88,6 +88,38 @@ fn a_fault_in_the_timers_turn_at_one_queue_leaves_the_others_their_turns() {
     let answers = waiters.map(|waiter| waiter.answer().1);
     let broken = answers.iter().filter(|answer| answer.as_ref().is_err_and(|e| e.to_string().contains("BROKEN")));
     assert_eq!((broken.count(), answers.iter().filter(|answer| answer.is_ok()).count()), (1, 2), "{answers:?}");
+}
+
+#[test]
+fn a_fault_while_a_file_is_written_costs_no_file() {
+    let Some(mut server) = start(&["appendonly no"]) else { skip!(NOT_BUILT) };
+    let mut c = server.connect();
+    every_state(&mut c, "q");
+    let digest = c.digest("q");
+    c.ok("SAVE");
+    // Whichever callback it strikes, the server's own ticks among them.
+    let (mut given_up, mut torn) = (0, 0);
+    for n in 1..=10 {
+        arm(&mut c, "CALLBACK", n);
+        c.ok("BGSAVE");
+        until("it is over", || c.server_count("persistence", "rdb_bgsave_in_progress") == 0);
+        given_up += usize::from(c.server_info("persistence", "rdb_last_bgsave_status") == "err");
+        arm(&mut c, "CALLBACK", n);
+        let Ok(Value::BulkString(dump)) = c.call("DUMP q") else { panic!("a dump") };
+        arm(&mut c, "CALLBACK", 0);
+        c.ok([b"RESTORE", &b"copy"[..], b"0", &dump, b"REPLACE"]);
+        match c.call("MQ.INFO copy") {
+            Ok(_) => assert_eq!(c.digest("copy"), digest),
+            Err(error) => torn += usize::from(error.to_string().contains("BROKEN")),
+        }
+        c.int("DEL copy");
+    }
+    assert!(given_up > 0 && torn > 0, "{given_up} files given up, {torn} dumps torn");
+    arm(&mut c, "CALLBACK", 0);
+    c.ok("CONFIG SET stop-writes-on-bgsave-error no");
+    server.kill9();
+    server.start_again();
+    assert_eq!(server.connect().digest("q"), digest, "the last whole file");
 }
 
 #[test]

@@ -28,7 +28,8 @@ pub enum Error {
     /// The server does not know the MQ commands.
     #[error(
         "the server does not know {command}, so it runs without the module; \
-         load it with: redis-server --loadmodule /path/to/libmq{suffix}",
+         load it with: redis-server --loadmodule /path/to/libmq{suffix} \
+         (a Sentinel is asked by redis+sentinel://host:port/master)",
         suffix = std::env::consts::DLL_SUFFIX
     )]
     ModuleMissing {

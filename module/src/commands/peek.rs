@@ -76,12 +76,12 @@ fn peek_state(call: &Call<'_>, state: PeekState) -> Result<(), Failure> {
 fn peek_ids(call: &Call<'_>) -> Result<(), Failure> {
     let ids = call.numbers(ID, Id);
     let shown = look(call.context, call.queue, |queue, glance| {
-        let bytes = ids.iter().map(|id| queue.peek_id(*id).map_or(0, |(_, message)| message.payload.len()));
-        let fitting = fitting(bytes);
+        let found: Vec<_> = ids.iter().map(|id| queue.peek_id(*id)).collect();
+        let fitting = fitting(found.iter().map(|found| found.as_ref().map_or(0, |(_, message)| message.payload.len())));
         call.reply().array(fitting);
-        for id in ids.iter().take(fitting) {
-            match queue.peek_id(*id) {
-                Some((state, message)) => reply(call.reply(), state, &message, glance.now),
+        for found in found.iter().take(fitting) {
+            match found {
+                Some((state, message)) => reply(call.reply(), *state, message, glance.now),
                 None => call.reply().null(),
             }
         }

@@ -51,7 +51,7 @@ required! {
     RedisModule_CreateTimer RedisModule_StopTimer
     RedisModule_SaveUnsigned RedisModule_LoadUnsigned RedisModule_SaveStringBuffer RedisModule_LoadStringBuffer
     RedisModule_IsIOError RedisModule_EmitAOF RedisModule_DigestAddStringBuffer RedisModule_DigestEndSequence
-    RedisModule_LogIOError RedisModule_GetKeyNameFromIO RedisModule_GetDbIdFromIO
+    RedisModule_LogIOError RedisModule_GetKeyNameFromIO RedisModule_GetDbIdFromIO RedisModule_ExitFromChild
     RedisModule_DefragAlloc RedisModule_DefragShouldStop RedisModule_DefragCursorGet RedisModule_DefragCursorSet
 }
 

@@ -80,13 +80,13 @@ unsafe extern "C" fn rdb_load(io: *mut raw::RedisModuleIO, version: c_int) -> *m
 unsafe extern "C" fn rdb_save(io: *mut raw::RedisModuleIO, value: *mut c_void) {
     // SAFETY: both are valid until this function returns, and nothing else runs in this process meanwhile.
     let (mut saver, entry) = unsafe { (Saver::new(io), entry(value)) };
-    contained(|| data_type::save(&mut saver, entry));
+    data_type::save(&mut saver, entry); // contains its own faults
 }
 
 unsafe extern "C" fn aof_rewrite(io: *mut raw::RedisModuleIO, key: *mut raw::RedisModuleString, value: *mut c_void) {
     // SAFETY: all are valid until this function returns, and nothing else runs in this process meanwhile.
     let (mut appender, entry) = unsafe { (Appender::new(io, key), entry(value)) };
-    contained(|| data_type::rewrite(&mut appender, entry));
+    data_type::rewrite(&mut appender, entry); // contains its own faults
 }
 
 unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_void) {

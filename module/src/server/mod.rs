@@ -39,7 +39,7 @@ pub use info::InfoPage;
 pub use key::{Access, Key, OtherType};
 pub use load::{Registration, load};
 pub use reply::Reply;
-pub use stored::{Appender, Digest, Loader, ReadFailed, Saver};
+pub use stored::{Appender, Digest, Loader, ReadFailed, Saver, give_up_in_child};
 pub use text::{Arguments, OwnedText, Text};
 pub use timer::{Timer, writes_are_paused};
 

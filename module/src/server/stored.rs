@@ -36,6 +36,17 @@ impl Saver {
     }
 }
 
+/// Ends this process if it is a child of the server that writes a file. The server drops what is there of it, says so, and
+/// keeps the one before.
+pub fn give_up_in_child() {
+    // SAFETY: a null context is allowed.
+    let flags = unsafe { rm!(RedisModule_GetContextFlags, ptr::null_mut()) } as u32;
+    if flags & raw::REDISMODULE_CTX_FLAGS_IS_CHILD != 0 {
+        // SAFETY: this is a child.
+        unsafe { rm!(RedisModule_ExitFromChild, 1) };
+    }
+}
+
 /// The file ended, or was damaged.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReadFailed;
