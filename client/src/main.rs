@@ -7,7 +7,7 @@ use std::sync::Arc;
 use client::connection::{Connection, Endpoint};
 use client::get_errors::End;
 use client::options::{Command, Common, Demo, Errors, ErrorsAction, Options};
-use client::output::{Format, MessageFormat};
+use client::output::{Format, MessageFormat, tell, unless_left};
 use client::queue::Queue;
 use client::shutdown::Shutdown;
 use client::{Error, demo, get_errors, list_errors, stats};
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
     match run(&options).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("client: {error}");
+            tell(&format!("client: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -41,6 +41,8 @@ fn start_logging(options: &Options) {
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
+        // Its own complaint that a line could not be written would go the same way, and panic.
+        .log_internal_errors(false)
         .with_writer(io::stderr)
         .init();
 }
@@ -78,33 +80,25 @@ async fn run(options: &Options) -> Result<ExitCode, Error> {
 
 async fn run_errors(common: &Common, errors: &Errors) -> Result<ExitCode, Error> {
     let (queue, format) = (queue(&endpoint(common)?).await?, format_of_messages(common)?);
-    read_or_left(match &errors.action {
+    unless_left(match &errors.action {
         None => list_errors::print_errors(&queue, errors.count, format).await?,
         Some(ErrorsAction::Redrive(which)) => list_errors::redrive(&queue, &which.into(), format).await?,
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run_stats(options: &Options) -> Result<ExitCode, Error> {
     let common = &options.common;
     let endpoint = endpoint(common)?;
     let queue = queue(&endpoint).await?;
-    read_or_left(if shows_view(options) {
+    unless_left(if shows_view(options) {
         stats::view(queue, &endpoint, &shutdown()?).await?
     } else if common.watch {
         stats::print_again_and_again(&queue, common.format, &shutdown()?).await?
     } else {
         stats::print_once(&queue, common.format).await?
-    })
-}
-
-/// The end of a command that has only shown something: that nobody reads on is no failure.
-fn read_or_left(shown: io::Result<()>) -> Result<ExitCode, Error> {
-    match shown {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::Local(format!("standard output: {error}")))
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn format_of_messages(common: &Common) -> Result<MessageFormat, Error> {
@@ -119,12 +113,12 @@ async fn run_demo(common: &Common, options: &Demo) -> Result<ExitCode, Error> {
             Ok(true) => Ok(ExitCode::SUCCESS),
             Ok(false) => Ok(ExitCode::FAILURE),
             Err(failure) => {
-                eprintln!("client demo: {failure}");
+                tell(&format!("client demo: {failure}"));
                 Ok(ExitCode::FAILURE)
             }
         },
         () = shutdown.requested() => {
-            eprintln!("client demo: interrupted");
+            tell("client demo: interrupted");
             Ok(ExitCode::from(INTERRUPTED))
         }
     }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::error::Error;
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -42,9 +44,24 @@ pub(crate) fn payload_field(payload: &[u8]) -> (&'static str, String) {
     }
 }
 
-/// Prints `text` and flushes.
+/// Prints `text` to standard output and flushes. Errors: `BrokenPipe` when the reader has left; see [`unless_left`].
 pub(crate) fn show(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// That nobody reads on is no failure of what was shown; everything else is.
+pub fn unless_left(shown: io::Result<()>) -> Result<(), Error> {
+    match shown {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::Local(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to standard error. Whoever has closed it does not want to know.
+pub fn tell(line: &str) {
+    let _unheard = writeln!(io::stderr(), "{line}");
 }

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader, PipeWriter, Read as _, pipe},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
@@ -51,6 +51,20 @@ impl Peer {
     /// If it cannot be started.
     #[must_use]
     pub fn spawn_with(arguments: impl Words, environment: &[(&str, &OsStr)]) -> Self {
+        Self::spawn_onto(arguments, environment, Stdio::piped(), Stdio::piped())
+    }
+
+    /// The same with its output somewhere else; what is not piped here reads as empty.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn spawn_onto(
+        arguments: impl Words,
+        environment: &[(&str, &OsStr)],
+        stdout: impl Into<Stdio>,
+        stderr: impl Into<Stdio>,
+    ) -> Self {
         let words = arguments.words().into_iter().map(|word| String::from_utf8(word).expect("UTF-8 arguments"));
         let binary = built("MQ_CLIENT", &format!("client{}", std::env::consts::EXE_SUFFIX));
         let mut command = Command::new(binary);
@@ -60,19 +74,20 @@ impl Peer {
             .env("RUST_LOG", "info")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stdout(stdout)
+            .stderr(stderr);
         let mut child = die_with_parent(&mut command).spawn().expect("the client starts");
         let stdout = child.stdout.take().map(BufReader::new);
-        let pipe = BufReader::new(child.stderr.take().expect("a pipe was asked for"));
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&stderr);
-        let reader = thread::spawn(move || {
-            for line in pipe.lines().map_while(Result::ok) {
-                lines.lock().expect("nobody panics with the lock").push(line);
-            }
+        let reader = child.stderr.take().map(|pipe| {
+            thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    lines.lock().expect("nobody panics with the lock").push(line);
+                }
+            })
         });
-        Self { child, stdout, stderr, reader: Some(reader) }
+        Self { child, stdout, stderr, reader }
     }
 
     /// Its process id.
@@ -196,4 +211,14 @@ impl Drop for Peer {
             eprintln!("stderr of client {}:\n{}", self.pid(), self.stderr());
         }
     }
+}
+
+/// A pipe whose reader has left: to write to it fails.
+///
+/// # Panics
+/// If the system has no pipe to give.
+#[must_use]
+pub fn left_pipe() -> PipeWriter {
+    let (_, writer) = pipe().expect("a pipe");
+    writer
 }

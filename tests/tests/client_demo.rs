@@ -1,8 +1,8 @@
 //! `client demo`: it proves what it says, finds what is forged, and leaves nothing behind.
 
-use std::{ffi::OsStr, fs, path::Path, time::Duration};
+use std::{ffi::OsStr, fs, path::Path, process::Stdio, time::Duration};
 
-use mq_tests::{Finished, Peer, skip, until};
+use mq_tests::{Finished, Peer, left_pipe, skip, until};
 use tempfile::TempDir;
 
 /// The unmodified event handler takes up to a second per message, and a killed one's messages again.
@@ -56,6 +56,17 @@ fn a_small_demo_proves_it_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_demo_whose_progress_nobody_reads_goes_on() {
+    let home = TempDir::with_prefix("mq-demo-").expect("a temporary directory");
+    let environment = [("TMPDIR", home.path().as_os_str())];
+    let peer = Peer::spawn_onto("demo --messages 300 --peers 2 --kills 0", &environment, Stdio::piped(), left_pipe());
+    let finished = peer.finish_within(A_SMALL_DEMO);
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    assert!(finished.stdout.contains("exactly once"), "{finished:?}");
+    nothing_is_left(home.path(), &finished);
+}
+
+#[test]
 fn an_interrupted_demo_leaves_nothing_behind() {
     let home = TempDir::with_prefix("mq-demo-").expect("a temporary directory");
     if processes_of(home.path()).is_none() {
@@ -86,6 +97,12 @@ fn a_demo_that_is_killed_outright_takes_its_children_along() {
 /// A ledger of ten numbers, of which 3 and 7 failed and were printed; `forge` changes it before it is judged.
 #[track_caller]
 fn verdict_on(forge: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>, &mut Vec<&str>)) -> Finished {
+    verdict_onto(Stdio::piped(), forge)
+}
+
+/// The same, printed somewhere else.
+#[track_caller]
+fn verdict_onto(stdout: impl Into<Stdio>, forge: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>, &mut Vec<&str>)) -> Finished {
     let evidence = TempDir::with_prefix("mq-evidence-").expect("a temporary directory");
     let (mut processed, mut failed, mut errors) = (vec![1_u8; 10], vec![0_u8; 10], vec!["3", "7"]);
     for number in [3, 7] {
@@ -98,7 +115,8 @@ fn verdict_on(forge: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>, &mut Vec<&str>)) ->
     fs::write(evidence.path().join("errors"), errors.iter().map(|line| format!("{line}\n")).collect::<String>())
         .expect("a file");
     fs::write(evidence.path().join("generated"), "10\n").expect("a file");
-    Peer::spawn_bare(format!("demo --messages 10 --verify-only {}", evidence.path().display())).finish()
+    let arguments = format!("demo --messages 10 --verify-only {}", evidence.path().display());
+    Peer::spawn_onto(arguments, &[], stdout, Stdio::piped()).finish()
 }
 
 #[track_caller]
@@ -111,6 +129,18 @@ fn is_found_out(forge: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>, &mut Vec<&str>)) 
 fn honest_evidence_is_believed() {
     let finished = verdict_on(|_, _, _| {});
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+}
+
+#[test]
+fn a_verdict_that_nobody_reads_is_still_the_exit_code() {
+    for (lost, code) in [(None, 0), (Some(5), 1)] {
+        let finished = verdict_onto(left_pipe(), |processed, _, _| {
+            if let Some(number) = lost {
+                processed[number] = 0_u8;
+            }
+        });
+        assert_eq!((finished.status.code(), finished.stderr.as_str()), (Some(code), ""), "{finished:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `client stats`: the same figures for people, for programs, and for Prometheus.
 
-use mq_tests::{Conn, Peer, Server, Value, every_state};
+use std::process::Stdio;
+
+use mq_tests::{Conn, Peer, Server, Value, every_state, skip};
 
 /// What it prints, in a form that its arguments ask for.
 #[track_caller]
@@ -117,4 +119,13 @@ fn a_format_that_makes_no_sense_is_refused_with_a_hint() {
             "{finished:?}"
         );
     }
+}
+
+#[test]
+fn an_error_that_cannot_be_told_is_still_the_exit_code() {
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
+        skip!("no /dev/full to write to");
+    };
+    let finished = Peer::spawn_onto("stats --redis redis://127.0.0.1:1", &[], Stdio::piped(), full).finish();
+    assert_eq!(finished.status.code(), Some(1), "{finished:?}");
 }

@@ -34,6 +34,7 @@ use self::verdict::{Evidence, judge};
 use crate::connection::Connection;
 use crate::ledger::Ledger;
 use crate::options::{Common, Demo, PRODUCER};
+use crate::output::{show, unless_left};
 use crate::queue::{Info, Queue};
 
 /// Messages that one peer handles at once, unless said otherwise.
@@ -85,11 +86,11 @@ impl From<crate::Error> for Failure {
 /// What the parts of the demo return.
 pub type Outcome<T> = std::result::Result<T, Failure>;
 
-/// Runs the demo and prints the verdict to standard output; whether it holds. Dropping the future kills all processes.
+/// Runs the demo and prints the verdict to standard output, if anybody reads it; whether it holds. Dropping the future kills all processes.
 pub async fn run(common: &Common, demo: &Demo) -> Outcome<bool> {
     if let Some(directory) = &demo.verify_only {
         let verdict = judge(demo.messages, &evidence::load(directory)?);
-        print!("{verdict}");
+        unless_left(show(&verdict.to_string()))?;
         return Ok(verdict.holds());
     }
     let (run, evidence) = prove(common, demo).await?;
@@ -97,7 +98,7 @@ pub async fn run(common: &Common, demo: &Demo) -> Outcome<bool> {
         evidence::save(directory, &evidence)?;
     }
     let verdict = judge(demo.messages, &evidence);
-    print!("{run}{verdict}");
+    unless_left(show(&format!("{run}{verdict}")))?;
     Ok(verdict.holds())
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
+use crate::output::tell;
+
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -38,7 +40,8 @@ impl Progress {
                 if shown_at.elapsed() >= LINE_EVERY {
                     *shown_at = Instant::now();
                     let seconds = begun_at.elapsed().as_secs();
-                    eprintln!("{seconds:>4} s   {} of {} done, {kills} kills", HumanCount(done), HumanCount(*messages));
+                    let (done, messages) = (HumanCount(done), HumanCount(*messages));
+                    tell(&format!("{seconds:>4} s   {done} of {messages} done, {kills} kills"));
                 }
             }
         }
@@ -48,7 +51,7 @@ impl Progress {
     pub(super) fn say(&self, line: &str) {
         match self {
             Self::Bar(bar) => bar.println(line),
-            Self::Lines { .. } => eprintln!("{line}"),
+            Self::Lines { .. } => tell(line),
         }
     }
 
