@@ -59,6 +59,8 @@ pub struct Entry {
     /// By how much this server's clock was behind the queue's time when its term started. The queue's time goes on from
     /// there; if it waited for the clock, no lease would end and no delay be due until then.
     lag: Span,
+    /// The queue's levels, as they are counted among those of all queues.
+    levels: [u64; 4],
     /// See there.
     pub sightings: Sightings,
 }
@@ -71,30 +73,18 @@ impl Entry {
     /// A queue that was created, loaded, or made by an effect; `None`: a broken one.
     pub fn new(queue: Option<Queue>) -> Entry {
         terms::saw_numbers(queue.as_ref().map_or(0, Queue::numbers_end));
-        tally::queue_made();
-        Entry {
-            queue,
-            busy: false,
-            home: None,
-            swaps: 0,
-            since: terms::epoch(),
-            lag: Span(0),
-            sightings: Sightings::default(),
-        }
+        Entry::made(queue, terms::epoch())
+    }
+
+    fn made(queue: Option<Queue>, since: Epoch) -> Entry {
+        let levels = queue.as_ref().map_or([0; 4], Queue::levels);
+        tally::queue_made(levels);
+        Entry { queue, busy: false, home: None, swaps: 0, since, lag: Span(0), levels, sightings: Sightings::default() }
     }
 
     /// The same queue under another name, which starts a term of its own.
     pub fn copy(&self) -> Entry {
-        tally::queue_made();
-        Entry {
-            queue: self.queue().ok().cloned(),
-            busy: false,
-            home: None,
-            swaps: 0,
-            since: self.since,
-            lag: Span(0),
-            sightings: Sightings::default(),
-        }
+        Entry::made(self.queue().ok().cloned(), self.since)
     }
 
     /// The queue.
@@ -184,7 +174,7 @@ impl Entry {
         apply_record(&mut self.queue, effect)?;
         self.busy = false;
         terms::saw_numbers(self.queue.as_ref().map_or(0, Queue::numbers_end));
-        Ok(self.queue.as_ref().map_or_else(Happened::default, |queue| tally::after(&before, queue)))
+        Ok(self.queue.as_ref().map_or_else(Happened::default, |queue| tally::after(&before, queue, &mut self.levels)))
     }
 
     /// Moves the queue's memory from piece `from` on; where to go on later.
@@ -202,13 +192,13 @@ impl Entry {
         crate::faults::pass(crate::faults::Site::Change);
         self.busy = false;
         terms::saw_numbers(queue.numbers_end());
-        Ok((result, tally::after(&before, queue)))
+        Ok((result, tally::after(&before, queue, &mut self.levels)))
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        tally::queue_gone();
+        tally::queue_gone(self.levels);
     }
 }
 

@@ -20,9 +20,10 @@ pub struct Before {
 pub struct Happened(u16);
 
 /// In the order in which they are told.
-const EVENTS: [&CStr; 10] = [
+const EVENTS: [&CStr; 11] = [
     c"mq.leader",
     c"mq.expire",
+    c"mq.dead",
     c"mq.push",
     c"mq.ack",
     c"mq.claim",
@@ -36,17 +37,31 @@ const EVENTS: [&CStr; 10] = [
 /// Counted by the server for all queues; those of [`crate::entry::Sightings`] too.
 struct Tally {
     totals: [u64; Totals::COUNT],
+    /// Of all queues, those that have gone included: see [`GONE`].
+    levels: [u64; 4],
     leader_changes: u64,
     stale: u64,
     fenced: u64,
     duplicates: u64,
 }
 
-static TALLY: Global<Tally> =
-    Global::new(Tally { totals: [0; Totals::COUNT], leader_changes: 0, stale: 0, fenced: 0, duplicates: 0 });
+static TALLY: Global<Tally> = Global::new(Tally {
+    totals: [0; Totals::COUNT],
+    levels: [0; 4],
+    leader_changes: 0,
+    stale: 0,
+    fenced: 0,
+    duplicates: 0,
+});
 
 /// Queues in memory. Counted atomically, since a queue may be freed in another thread.
 static QUEUES: AtomicU64 = AtomicU64::new(0);
+
+/// What of [`Tally::levels`] has gone with its queues.
+static GONE: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+
+/// The names of the levels.
+const LEVELS: [&str; 4] = ["ready", "delayed", "claimed", "errors"];
 
 /// Nothing, as before the step that creates a queue.
 pub const NOTHING: Before = Before { totals: Totals::NONE, leader_changes: 0 };
@@ -56,16 +71,22 @@ pub fn before(queue: &Queue) -> Before {
     Before { totals: *queue.totals(), leader_changes: queue.leader_changes() }
 }
 
-/// After it: what has happened.
-pub fn after(before: &Before, queue: &Queue) -> Happened {
+/// After it: what has happened. `levels` are those that the queue had before, and become those that it has.
+pub fn after(before: &Before, queue: &Queue, levels: &mut [u64; 4]) -> Happened {
     let leaders = queue.leader_changes().wrapping_sub(before.leader_changes);
     let step = TALLY.with(|tally| {
         tally.leader_changes += leaders;
+        let now = queue.levels();
+        for (sum, (before, now)) in tally.levels.iter_mut().zip(levels.iter().zip(now)) {
+            *sum = sum.wrapping_add(now).wrapping_sub(*before);
+        }
+        *levels = now;
         queue.totals().add_since(&before.totals, &mut tally.totals)
     });
     let counts = [
         leaders,
         step.expired + step.ttl_expired,
+        step.dead + step.ttl_expired,
         step.pushed,
         step.acked,
         step.delivered,
@@ -88,14 +109,22 @@ pub fn saw(stale: u64, fenced: u64, duplicates: u64) {
     });
 }
 
-/// A queue has come into memory.
-pub fn queue_made() {
+/// A queue has come into memory, with these levels.
+pub fn queue_made(levels: [u64; 4]) {
     QUEUES.fetch_add(1, Ordering::Relaxed);
+    TALLY.with(|tally| {
+        for (sum, level) in tally.levels.iter_mut().zip(levels) {
+            *sum = sum.wrapping_add(level);
+        }
+    });
 }
 
 /// A queue has gone from it.
-pub fn queue_gone() {
+pub fn queue_gone(levels: [u64; 4]) {
     QUEUES.fetch_sub(1, Ordering::Relaxed);
+    for (gone, level) in GONE.iter().zip(levels) {
+        gone.fetch_add(level, Ordering::Relaxed);
+    }
 }
 
 impl Happened {
@@ -120,6 +149,9 @@ pub fn show(page: &mut InfoPage) {
     page.number("blocked_consumers", consumers as u64);
     page.number("blocked_candidates", candidates as u64);
     let tally = TALLY.read();
+    for (name, (level, gone)) in LEVELS.iter().zip(tally.levels.iter().zip(&GONE)) {
+        page.number(name, level.wrapping_sub(gone.load(Ordering::Relaxed)));
+    }
     for (name, total) in Totals::NAMES.iter().zip(tally.totals) {
         page.number(name, total);
     }

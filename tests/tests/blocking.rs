@@ -366,6 +366,20 @@ fn a_message_behind_thousands_that_came_too_late_wakes_whoever_waits() {
 }
 
 #[test]
+fn a_higher_rate_serves_whoever_waits_at_once() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.ok("MQ.CONFIG q rate 1");
+    c.int("MQ.PUSH q MSG first second");
+    c.claim("MQ.CLAIM q w");
+    let waiter = Waiter::spawn(&server, "MQ.CLAIM q w BLOCK 0");
+    let raised = Instant::now();
+    c.ok("MQ.CONFIG q rate 1000000");
+    assert_eq!(waiter.claims()[0].payload, "second");
+    assert!(raised.elapsed() < Duration::from_millis(700), "not when a second of the old rate is over");
+}
+
+#[test]
 fn many_waiters_for_many_messages_are_served_in_turns_and_none_is_left_out() {
     const WAITERS: usize = 30;
     let server = Server::start();

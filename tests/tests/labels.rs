@@ -136,6 +136,30 @@ fn a_claim_in_time_is_enough_but_what_comes_back_late_is_an_error() {
 }
 
 #[test]
+fn a_retry_beyond_the_time_to_live_is_none_and_the_failure_keeps_its_reason() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.int("MQ.PUSH q TTL 60000 MSG late soon");
+    let claims = c.claims("MQ.CLAIM q w COUNT 2 LEASE 60000");
+    assert_eq!(c.int(format!("MQ.FAIL q {} RETRY 60000 REASON down", claims[0].receipt)), 1);
+    assert_eq!(c.int(format!("MQ.FAIL q {} RETRY 1000 REASON down", claims[1].receipt)), 2);
+    let errors = c.drained("MQ.DRAINERRORS q");
+    assert_eq!((errors[0].payload.as_str(), errors[0].reason.as_str(), errors.len()), ("late", "down", 1));
+    assert_eq!(errors[0].consumer, "w");
+    let info = c.balanced("q");
+    assert_eq!((info.int("failed"), info.int("retried"), info.int("ttl-expired")), (1, 1, 0));
+}
+
+#[test]
+fn a_repeated_push_takes_back_what_is_due() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.ok("MQ.CONFIG q errors-keep 1");
+    let first = c.int("MQ.PUSH q UNIQUE nightly TTL 1 MSG a");
+    until("its error is outlived, and the key free", || c.int("MQ.PUSH q UNIQUE nightly TTL 1 MSG a") != first);
+}
+
+#[test]
 fn a_redriven_message_has_no_time_to_live() {
     let server = Server::start();
     let mut c = server.connect();

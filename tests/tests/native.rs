@@ -32,12 +32,26 @@ fn info_mq_sums_up_every_queue_of_this_server() {
         assert_eq!(number(name), 2 * of_queue.int(name), "{name}");
     }
     assert_eq!((number("queues"), number("leader_changes"), number("fenced"), number("stale")), (2, 2, 1, 3));
+    for name in ["ready", "delayed", "claimed", "errors"] {
+        assert_eq!(number(name), 2 * of_queue.int(name), "{name}");
+        assert!(number(name) > 0, "{name}");
+    }
     assert_eq!((number("blocked_consumers"), number("blocked_candidates")), (0, 0));
     assert!(!value("version").is_empty() && !value("git_revision").is_empty());
-    c.int("DEL q");
-    let queues =
-        |c: &mut Conn| fields_of_info(c).into_iter().find(|(name, _)| name == "queues").map(|(_, value)| value);
-    until("the queue is gone", || queues(&mut c).as_deref() == Some("1"));
+    c.ok("COPY q copied");
+    c.ok("DEBUG RELOAD");
+    c.int("UNLINK q");
+    let levels = |c: &mut Conn| {
+        let info = fields_of_info(c);
+        ["queues", "ready", "delayed", "claimed", "errors"].map(|name| {
+            let (_, value) = info.iter().find(|(known, _)| known == name).expect("a line");
+            value.parse::<i64>().expect("a number")
+        })
+    };
+    let two = ["ready", "delayed", "claimed", "errors"].map(|name| 2 * of_queue.int(name));
+    until("the queue is gone", || levels(&mut c) == [2, two[0], two[1], two[2], two[3]]);
+    c.ok("FLUSHALL ASYNC");
+    until("all are gone", || levels(&mut c) == [0; 5]);
     assert!(c.text("INFO everything").contains("# mq\r\n"));
 }
 
@@ -83,6 +97,18 @@ fn a_claim_that_ends_and_one_that_is_handed_over_are_events_too() {
         assert_eq!(c.claims("MQ.CLAIM q other BLOCK 5000 LEASE 60000").len(), 1);
     });
     assert_eq!(seen, ["mq.push", "mq.claim", "mq.expire", "mq.claim"]);
+}
+
+#[test]
+fn a_message_that_is_given_up_is_an_event_of_its_own() {
+    let server = Server::builder().config("notify-keyspace-events Kd").start();
+    let seen = events(&server, |c| {
+        c.ok("MQ.CONFIG q max-deliveries 1");
+        c.int("MQ.PUSH q MSG a");
+        let claim = c.claim("MQ.CLAIM q w LEASE 60000");
+        c.int(format!("MQ.EXTEND q 0 {}", claim.receipt));
+    });
+    assert_eq!(seen, ["mq.push", "mq.claim", "mq.expire", "mq.dead"]);
 }
 
 #[test]

@@ -297,6 +297,17 @@ fn every_field_of_info_is_in_its_table_in_its_order() {
     assert_eq!(names(&rows), fields.iter().filter_map(|(name, _)| text_of(name)).collect::<Vec<_>>());
 }
 
+#[test]
+fn every_line_of_info_mq_is_in_its_table_in_its_order() {
+    let server = Server::start();
+    let info = server.connect().text("INFO mq");
+    let lines: Vec<&str> = info.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+    let rows = Document::read(REFERENCE).section("MQ.INFO").rows("line");
+    let documented: Vec<&str> =
+        rows.iter().flat_map(|row| row[0].split(", ")).map(|name| name.trim_matches('`')).collect();
+    assert_eq!(documented, lines);
+}
+
 /// What is said to be state is the same on a replica, what is said to be seen is not sent there.
 #[test]
 fn what_info_calls_state_is_the_same_on_a_replica() {

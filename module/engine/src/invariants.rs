@@ -48,8 +48,7 @@ impl Queue {
 
     /// I2: the books balance.
     pub(crate) fn check_books(&self) -> Result<(), Corrupt> {
-        let ready = self.messages.ready() + self.labels.groups.held.len() as u64;
-        let levels = ready + self.delays.len() + self.claims.counts().0 + self.errors.len();
+        let levels: u64 = self.levels().iter().sum();
         let known = self.totals.gone().and_then(|gone| gone.checked_add(levels));
         if levels != self.messages.live() || known != Some(self.totals.pushed) {
             return Err(Corrupt("I2: the books do not balance"));

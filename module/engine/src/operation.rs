@@ -45,7 +45,7 @@ pub trait Operation {
 pub enum Verdict<T> {
     /// To be done.
     Go,
-    /// Answered without a change (a repeated push, say).
+    /// Answered without a change but what is due (a repeated push, say).
     Answered(T),
 }
 
@@ -126,10 +126,11 @@ impl Queue {
         if faults::on(Fault::RefusalDoesDueWork) && operation.judge(self, &moment).is_err() {
             self.begin(&moment);
         }
-        if let Verdict::Answered(output) = operation.judge(self, &moment)? {
-            return Ok(Executed { output, record: Record::Nothing });
-        }
+        let verdict = operation.judge(self, &moment)?;
         let settles = moment.term.is_some() || self.has_due(moment.now);
+        if let Verdict::Answered(output) = verdict {
+            return Ok(self.answer(operation, output, (settles && self.known).then_some(moment)));
+        }
         if !settles && operation.timing(self, moment.now) == Timing::Timeless {
             let output = operation.apply(self);
             let record = if O::changed(&output) { Record::Verbatim } else { Record::Nothing };
@@ -154,6 +155,19 @@ impl Queue {
         let record = Record::Effect(self.effect(operation, &output, &moment));
         self.known = true;
         Ok(Executed { output, record })
+    }
+
+    /// The end of a step that changes nothing by itself; what is due is done all the same.
+    fn answer<O: Operation>(
+        &mut self,
+        operation: &O,
+        output: O::Output,
+        settles: Option<Moment>,
+    ) -> Executed<O::Output> {
+        let Some(moment) = settles else { return Executed { output, record: Record::Nothing } };
+        self.begin(&moment);
+        let record = Record::Effect(self.effect(operation, &output, &moment));
+        Executed { output, record }
     }
 
     /// Does on a copy what a command that was recorded as [`Record::Verbatim`] did on the primary.

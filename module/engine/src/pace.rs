@@ -42,6 +42,18 @@ impl Pace {
         self.used_until_ns = self.used_until_ns.max(ns(now)).saturating_add(interval(rate).saturating_mul(claims));
     }
 
+    /// A new rate: what the claims so far have used up is measured by it, but no more than the bucket holds.
+    pub fn change(&mut self, from: u32, to: u32, now: Time) {
+        let used = self.used_until_ns.saturating_sub(ns(now));
+        if from == 0 || to == 0 || used == 0 {
+            *self = Pace::default();
+            return;
+        }
+        let claims = used.div_ceil(interval(from));
+        let used = claims.saturating_mul(interval(to)).min(BURST_NS.max(interval(to)));
+        self.used_until_ns = ns(now).saturating_add(used);
+    }
+
     /// When the next claim may be given.
     pub fn next_at(self, rate: u32) -> Time {
         let interval = interval(rate);
@@ -84,9 +96,19 @@ mod tests {
 
     #[test]
     fn a_new_rate_holds_at_once() {
-        let (mut pace, now) = (Pace::default(), Time(5000));
-        pace.spend(10, 1, now);
-        assert_eq!(pace.allowed(10, now), 0);
-        assert!(pace.allowed(1000, now) > 0 || pace.next_at(1000).0 <= now.0 + 1);
+        let now = Time(5000);
+        let after = |from, claims, to| {
+            let mut pace = Pace::default();
+            pace.spend(from, claims, now);
+            assert_eq!(pace.allowed(from, now), 0);
+            pace.change(from, to, now);
+            pace
+        };
+        assert_eq!(after(1, 1, 1000).allowed(1000, now), 99, "one of a hundred is used up");
+        assert_eq!(after(100, 10, 1).next_at(1), Time(6000), "at most what the bucket holds");
+        assert_eq!(after(1, 1, 0), Pace::default());
+        let mut none = Pace::default();
+        none.change(0, 10, now);
+        assert_eq!(none.allowed(10, now), 1);
     }
 }

@@ -57,6 +57,13 @@ impl Queue {
         }
     }
 
+    /// Whether a message that is claimed can be claimed once more at `at`.
+    pub(crate) fn has_another_delivery(&self, claim: &Claim, at: Time) -> bool {
+        let limit = self.settings.max_deliveries;
+        let expires_at = self.label(claim.place).and_then(|(_, labelled)| labelled.expires_at);
+        (limit == 0 || claim.deliveries < limit) && expires_at.is_none_or(|expires_at| expires_at > at)
+    }
+
     /// CLAIMED → DELAYED. In a group it goes on keeping the others back.
     pub(crate) fn retry_later(&mut self, claim: &Claim, due_at: Time) {
         self.delay(Delayed { due_at, place: claim.place, deliveries: claim.deliveries });

@@ -144,6 +144,12 @@ impl Queue {
         }
     }
 
+    /// How many messages are ready, those held back by their group included; delayed; claimed; errored.
+    pub fn levels(&self) -> [u64; 4] {
+        let ready = self.messages.ready() + self.labels.groups.held.len() as u64;
+        [ready, self.delays.len(), self.claims.counts().0, self.errors.len()]
+    }
+
     /// When the segment of the oldest ready message was opened. Of those that their groups hold back, the first is the oldest.
     fn oldest_ready(&self) -> Option<Time> {
         let held =

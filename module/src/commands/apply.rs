@@ -64,7 +64,7 @@ fn apply_effect(opened: &mut Opened<'_>, effect: &[u8]) -> Result<(), Corrupt> {
     let mut created: Option<Queue> = None;
     apply_record(&mut created, effect)?;
     if let Some(queue) = created {
-        let happened = tally::after(&tally::NOTHING, &queue);
+        let happened = tally::after(&tally::NOTHING, &queue, &mut queue.levels());
         opened.put(Entry::new(Some(queue)));
         opened.saw(happened);
     }

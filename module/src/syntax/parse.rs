@@ -74,7 +74,7 @@ pub fn parse<'w, W: Words<'w>>(syntax: &Syntax, words: W) -> Result<Parsed<'w, W
     }
     let mut next = QUEUE + 1;
     for (slot, position) in syntax.positions.iter().enumerate() {
-        next = parsed.read_position(slot, position, next)?;
+        next = parsed.read_position(syntax, slot, position, next)?;
     }
     while let Some(word) = words.word(next) {
         let known = |option: &Choice| word.eq_ignore_ascii_case(option.word.as_bytes());
@@ -82,14 +82,20 @@ pub fn parse<'w, W: Words<'w>>(syntax: &Syntax, words: W) -> Result<Parsed<'w, W
         let Some((nth, option)) = syntax.options.iter().enumerate().rfind(|(_, option)| known(option)) else {
             return Err(unknown(syntax, word));
         };
-        next = parsed.read_option(syntax.positions.len() + nth, option, next)?;
+        next = parsed.read_option(syntax, syntax.positions.len() + nth, option, next)?;
     }
     parsed.check_company(syntax)?;
     Ok(parsed)
 }
 
 impl<'w, W: Words<'w>> Parsed<'w, W> {
-    fn read_position(&mut self, slot: usize, position: &Position, at: usize) -> Result<usize, Malformed> {
+    fn read_position(
+        &mut self,
+        syntax: &Syntax,
+        slot: usize,
+        position: &Position,
+        at: usize,
+    ) -> Result<usize, Malformed> {
         let argument = &position.argument;
         let Some(word) = self.words.word(at) else {
             return match position.times {
@@ -100,12 +106,12 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
         let number = value(argument, word).ok_or_else(|| wrong(None, argument))?;
         self.found[slot] = Found { at, number };
         match position.times {
-            Times::Repeated => self.read_repeated(None, argument, at + 1),
+            Times::Repeated => self.read_repeated(syntax, None, argument, at + 1),
             Times::Once | Times::AtMostOnce => Ok(at + 1),
         }
     }
 
-    fn read_option(&mut self, slot: usize, option: &Choice, at: usize) -> Result<usize, Malformed> {
+    fn read_option(&mut self, syntax: &Syntax, slot: usize, option: &Choice, at: usize) -> Result<usize, Malformed> {
         if self.found[slot].at != 0 {
             return Err(Malformed(format!("option {} given twice", option.word)));
         }
@@ -123,14 +129,29 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
         }
         self.found[slot] = found;
         match option.arguments.last().filter(|_| option.repeated) {
-            Some(argument) => self.read_repeated(Some(option), argument, next),
+            Some(argument) => self.read_repeated(syntax, Some(option), argument, next),
             None => Ok(next),
         }
     }
 
-    fn read_repeated(&self, of: Option<&Choice>, argument: &Argument, mut at: usize) -> Result<usize, Malformed> {
+    /// What takes all words to the end.
+    fn read_repeated(
+        &self,
+        syntax: &Syntax,
+        of: Option<&Choice>,
+        argument: &Argument,
+        mut at: usize,
+    ) -> Result<usize, Malformed> {
         while let Some(word) = self.words.word(at) {
-            value(argument, word).ok_or_else(|| wrong(of, argument))?;
+            value(argument, word).ok_or_else(|| {
+                let known = |option: &&Choice| word.eq_ignore_ascii_case(option.word.as_bytes());
+                match syntax.options.iter().find(known).zip(of) {
+                    Some((early, last)) => {
+                        Malformed(format!("{} must stand before {}, which is last", early.word, last.word))
+                    }
+                    None => wrong(of, argument),
+                }
+            })?;
             at += 1;
         }
         Ok(at)

@@ -144,6 +144,13 @@ fn malformed_option(syntax: &Syntax, option: &Choice, queue: &str, cases: &mut V
             }
         }
     }
+    let takes_any = option.arguments.last().is_none_or(|last| matches!(last.kind, Kind::Name | Kind::Bytes(_)));
+    if option.repeated && !takes_any {
+        for early in syntax.options.iter().filter(|early| early.word != option.word) {
+            let place = format!("{} must stand before {}", early.word, option.word);
+            cases.push(([&before[..], &said[..], &self::said(early)[..]].concat(), place));
+        }
+    }
     if !option.repeated {
         cases.push(([&before[..], &said[..], &said[..], &tail[..]].concat(), option.word.into()));
     }

@@ -18,7 +18,11 @@ impl Operation for Configure<'_> {
     const TAG: u8 = 11;
 
     fn apply(&self, queue: &mut Queue) {
+        let rate = queue.settings.rate;
         self.settings.iter().for_each(|setting| queue.settings.set(*setting));
+        if queue.settings.rate != rate {
+            queue.pace.change(rate, queue.settings.rate, queue.now);
+        }
     }
 
     fn changed((): &()) -> bool {

@@ -11,7 +11,8 @@ use crate::{Moment, Queue, Receipt, Span};
 pub struct Fail<'a> {
     /// Any receipt.
     pub receipt: Receipt,
-    /// Try again that much later (0: at once), while a delivery is left; `None`: to the error store.
+    /// Try again that much later (0: at once), if a delivery is left and the message lives that long; `None`: to the error
+    /// store.
     pub retry: Option<Span>,
     /// Kept in the error store.
     pub reason: &'a [u8],
@@ -36,11 +37,10 @@ impl Operation for Fail<'_> {
         if !queue.is_current(self.receipt) {
             return Failed::Stale;
         }
-        let limit = queue.settings.max_deliveries;
         let mut failed = Failed::Errored;
         queue.finish_claim(self.receipt, |queue, claim| match (claim.kind, self.retry) {
             (Kind::Error, _) => queue.errors.stop_draining(queue.messages.id(claim.place)),
-            (Kind::Message, Some(retry)) if limit == 0 || claim.deliveries < limit => {
+            (Kind::Message, Some(retry)) if queue.has_another_delivery(&claim, queue.now.after(retry)) => {
                 failed = Failed::Retried;
                 queue.totals.retried += 1;
                 if retry.0 == 0 {

@@ -270,6 +270,20 @@ impl Model {
         claimed
     }
 
+    /// What the claims so far have used up is measured by the new rate, a bucket of it at most.
+    pub fn set_rate(&mut self, rate: u64) {
+        let (now, before) = (self.now * 1_000_000, self.interval());
+        let used = self.used_until.saturating_sub(now);
+        if rate == self.rate {
+            return;
+        }
+        self.rate = rate;
+        let claims = used.checked_next_multiple_of(before.max(1)).unwrap_or(0) / before.max(1);
+        let bucket = self.interval().max(100_000_000);
+        let kept = before > 0 && rate > 0 && used > 0;
+        self.used_until = if kept { now + (claims * self.interval()).min(bucket) } else { 0 };
+    }
+
     fn interval(&self) -> u64 {
         1_000_000_000u64.checked_div(self.rate).unwrap_or(0)
     }
@@ -363,7 +377,9 @@ impl Model {
             return 1;
         };
         match retry {
-            Some(retry) if limit == 0 || message.deliveries < limit => {
+            Some(retry)
+                if (limit == 0 || message.deliveries < limit) && message.expires.is_none_or(|at| at > now + retry) =>
+            {
                 self.retried += 1;
                 message.state = if retry == 0 { State::Ready } else { State::Delayed { due: now + retry } };
                 2

@@ -255,6 +255,6 @@ fn configure(model: &mut Model, setting: Setting) {
         Setting::LeaderOnly(leader_only) => model.leader_only = leader_only,
         Setting::ErrorsKeep(keep) => model.errors_keep = keep.0,
         Setting::MaxClaimed(limit) => model.max_claimed = limit,
-        Setting::Rate(rate) => model.rate = rate.into(),
+        Setting::Rate(rate) => model.set_rate(rate.into()),
     }
 }
