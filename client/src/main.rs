@@ -94,7 +94,7 @@ async fn run_stats(options: &Options) -> Result<ExitCode, Error> {
     unless_left(if shows_view(options) {
         stats::view(queue, &endpoint, &shutdown()?).await?
     } else if common.watch {
-        stats::print_again_and_again(&queue, common.format, &shutdown()?).await?
+        stats::print_again_and_again(queue, &endpoint, common.format, &shutdown()?).await?
     } else {
         stats::print_once(&queue, common.format).await?
     })?;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use tokio::sync::oneshot;
+
 use crate::error::Error;
 
 /// How results are printed.
@@ -40,8 +42,13 @@ impl Format {
 pub(crate) fn payload_field(payload: &[u8]) -> (&'static str, String) {
     match std::str::from_utf8(payload) {
         Ok(text) => ("payload", text.to_owned()),
-        Err(_) => ("payload_hex", payload.iter().map(|byte| format!("{byte:02x}")).collect()),
+        Err(_) => ("payload_hex", payload.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).map(hex_digit).collect()),
     }
+}
+
+/// The digit of a number below 16.
+fn hex_digit(number: u8) -> char {
+    char::from(if number < 10 { b'0' + number } else { b'a' - 10 + number })
 }
 
 /// Prints `text` to standard output and flushes. Errors: `BrokenPipe` when the reader has left; see [`unless_left`].
@@ -49,6 +56,14 @@ pub(crate) fn show(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// The same in a thread of its own, so that a reader who takes his time keeps nothing else waiting. The thread is not one
+/// of tokio's, which are waited for: the program may end although nobody reads.
+pub(crate) async fn show_aside(text: String) -> io::Result<()> {
+    let (tell, shown) = oneshot::channel();
+    std::thread::spawn(move || tell.send(show(&text)));
+    shown.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// That nobody reads on is no failure of what was shown; everything else is.

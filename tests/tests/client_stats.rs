@@ -1,8 +1,11 @@
 //! `client stats`: the same figures for people, for programs, and for Prometheus.
 
-use std::process::Stdio;
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-use mq_tests::{Conn, Peer, Server, Value, every_state, skip};
+use mq_tests::{Conn, Peer, Server, Value, every_state, skip, until};
 
 /// What it prints, in a form that its arguments ask for.
 #[track_caller]
@@ -105,6 +108,46 @@ fn watched_without_a_terminal_it_goes_on_printing() {
         let finished = peer.finish();
         assert_eq!(finished.status.code(), Some(0), "{finished:?}");
     }
+}
+
+#[test]
+fn a_server_that_goes_away_is_waited_for() {
+    let mut server = Server::start();
+    server.connect().int("MQ.PUSH mq MSG a b c");
+    let mut peer = Peer::spawn(&server, "stats --watch --format json");
+    let ready = |peer: &mut Peer| {
+        let object: serde_json::Value = serde_json::from_str(&peer.read_line()).expect("JSON");
+        object["ready"].as_u64().expect("a number")
+    };
+    assert_eq!(ready(&mut peer), 3);
+    server.kill9();
+    until("it complains that nobody listens", || peer.stderr().contains("cannot reach"));
+    server.start_again();
+    server.connect().int("MQ.PUSH mq MSG d");
+    until("it sees the server that came back", || ready(&mut peer) == 1);
+    peer.terminate();
+    let finished = peer.finish();
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    assert_eq!(finished.stderr.matches("in sight again").count(), 1, "{finished:?}");
+    // That the connection broke, and that there is none to be had.
+    assert!(finished.stderr.matches("out of sight").count() <= 2, "{finished:?}");
+}
+
+#[test]
+fn a_reader_that_pauses_is_not_flooded_afterwards() {
+    let server = Server::start();
+    let mut peer = Peer::spawn(&server, "stats --watch --format json");
+    for _ in 0..2 {
+        peer.read_line();
+    }
+    peer.freeze();
+    std::thread::sleep(Duration::from_secs(4));
+    peer.thaw();
+    let thawed_at = Instant::now();
+    for _ in 0..4 {
+        peer.read_line();
+    }
+    assert!(thawed_at.elapsed() > Duration::from_secs(2), "a look a second, also after a pause");
 }
 
 #[test]

@@ -109,7 +109,8 @@ pub struct Common {
     /// How getErrors, errors and stats print
     #[arg(long, global = true, value_enum, default_value_t)]
     pub format: Format,
-    /// Let stats go on, once a second: a view of the whole terminal, ended by q, Esc or Ctrl-C; plain text elsewhere
+    /// Let stats go on, once a second, also when the server goes away and comes back: a view of the whole terminal, ended
+    /// by q, Esc or Ctrl-C; elsewhere the figures again and again
     #[arg(long, global = true)]
     pub watch: bool,
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
 
-use super::REFRESH;
 use super::screen::{Screen, Wish, wishes};
+use super::sight::Sight;
 use super::snapshot::{Looker, Snapshot};
+use super::ticks;
 use super::view::{Watched, draw};
-use crate::connection::{Connection, Endpoint};
+use crate::connection::Endpoint;
 use crate::error::Result;
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
@@ -24,11 +24,12 @@ const REDRAW: Duration = Duration::from_millis(500);
 /// (the inner one) the terminal does; a server that goes away later is waited for, and the view says so.
 pub async fn view(queue: Queue, endpoint: &Arc<Endpoint>, shutdown: &Shutdown) -> Result<io::Result<()>> {
     let mut looker = Looker::new();
-    let first = looker.look(&queue).await?;
-    let watched = Watched::new(queue.name(), endpoint.address(), first);
+    let mut sight = Sight::new(queue, endpoint);
+    let first = sight.look(async |queue| looker.look(queue).await).await?;
+    let watched = Watched::new(endpoint.queue(), endpoint.address(), first);
     let (tell, seen) = mpsc::channel(1);
     tokio::select! {
-        never = keep_looking(looker, queue, endpoint, tell) => match never {},
+        never = keep_looking(looker, sight, tell) => match never {},
         shown = show(watched, seen) => Ok(shown),
         () = shutdown.requested() => Ok(Ok(())),
     }
@@ -51,32 +52,12 @@ async fn show(mut watched: Watched, mut seen: mpsc::Receiver<Result<Snapshot>>) 
     }
 }
 
-/// Looks once a second and tells what it saw, or why it saw nothing. A lost connection is replaced with the next look.
-async fn keep_looking(
-    mut looker: Looker,
-    queue: Queue,
-    endpoint: &Arc<Endpoint>,
-    tell: mpsc::Sender<Result<Snapshot>>,
-) -> Infallible {
-    let name = queue.name().to_owned();
-    let mut connected = Some(queue);
-    let mut ticks = tokio::time::interval(REFRESH);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Looks once a second and tells what it saw, or why it saw nothing.
+async fn keep_looking(mut looker: Looker, mut sight: Sight, tell: mpsc::Sender<Result<Snapshot>>) -> Infallible {
+    let mut ticks = ticks();
     loop {
         ticks.tick().await;
-        let look = match &connected {
-            Some(queue) => looker.look(queue).await,
-            None => match Connection::open(endpoint).await {
-                Ok(connection) => {
-                    let queue = connected.insert(Queue::new(connection, &name));
-                    looker.look(queue).await
-                }
-                Err(error) => Err(error),
-            },
-        };
-        if look.as_ref().is_err_and(crate::Error::is_lost) {
-            connected = None;
-        }
+        let look = sight.look(async |queue| looker.look(queue).await).await;
         if tell.send(look).await.is_err() {
             std::future::pending::<()>().await;
         }
