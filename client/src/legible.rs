@@ -36,9 +36,14 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// Text of unknown origin on one line, without control characters.
+/// Text of unknown origin on one line, in its own order, without control characters.
 pub(crate) fn plain(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { CONTROL } else { c }).collect()
+    String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() || is_order(c) { CONTROL } else { c }).collect()
+}
+
+/// Whether a character begins another line, or turns the direction of what follows.
+fn is_order(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// How many columns a text takes.
@@ -103,6 +108,7 @@ mod tests {
     #[test]
     fn nothing_of_unknown_origin_controls_the_terminal() {
         assert_eq!(plain(b"a\x1b[2Jb\r\n\xff"), "a·[2Jb··\u{fffd}");
+        assert_eq!(plain("a\u{202e}b\u{2028}c\u{9b}d".as_bytes()), "a·b·c·d");
     }
 
     #[test]

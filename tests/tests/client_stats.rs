@@ -89,6 +89,18 @@ fn a_queue_that_is_not_there_has_figures_all_the_same() {
 }
 
 #[test]
+fn a_leader_s_name_forges_no_line() {
+    let server = Server::start();
+    let name = "evil\x1b[31m\n    ready   99";
+    assert!(server.connect().leader(["MQ.LEADER", "mq", name]).is(name));
+    let text = printed(&server, "stats");
+    assert!(!text.contains('\x1b'), "{text:?}");
+    assert_eq!(text.lines().filter(|line| line.trim().starts_with("ready")).count(), 1, "{text}");
+    let object: serde_json::Value = serde_json::from_str(&printed(&server, "stats --format json")).expect("JSON");
+    assert_eq!(object["leader"], name);
+}
+
+#[test]
 fn watched_without_a_terminal_it_goes_on_printing() {
     let server = Server::start();
     server.connect().int("MQ.PUSH mq MSG a b c");

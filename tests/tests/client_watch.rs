@@ -62,6 +62,18 @@ fn a_server_that_goes_away_is_waited_for() {
 }
 
 #[test]
+fn a_key_that_holds_something_else_is_said_to() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.int("MQ.PUSH mq MSG a");
+    let terminal = Terminal::spawn(&server, "stats --watch", SMALL);
+    terminal.until_shows("MQ mq");
+    c.ok("SET mq text");
+    terminal.until_shows("wrong type");
+    assert!(terminal.text().contains("NO FIGURES for") && !terminal.text().contains("NO ANSWER"));
+}
+
+#[test]
 fn whatever_ends_the_view_gives_the_terminal_back() {
     let server = Server::start();
     for end in ["q", "\x1b", "\x03", "SIGTERM", "SIGINT"] {

@@ -14,6 +14,17 @@ pub(super) struct Known {
     pub help: &'static str,
 }
 
+impl Known {
+    /// What 0 means to people; `None`: 0.
+    pub(super) fn zero(&self) -> Option<&'static str> {
+        match (self.group, self.name) {
+            (Group::Settings, "errors-keep") => Some("for ever"),
+            (Group::Settings, _) => Some("no limit"),
+            _ => None,
+        }
+    }
+}
+
 /// Figures that are shown together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
@@ -99,7 +110,7 @@ pub(super) const KNOWN: [Known; 40] = [
         "setting_max_claimed",
         "Setting: most messages claimed at once; 0: no limit.",
     ),
-    known(Settings, "rate", Level, "setting_rate", "Setting: most messages delivered per time; 0: no limit."),
+    known(Settings, "rate", Level, "setting_rate", "Setting: most claims a second; 0: no limit."),
     known(Settings, "errors-keep", Millis, "setting_errors_keep", "Setting: how long errors are kept; 0: for ever."),
     known(Settings, "paused", Switch, "setting_paused", "Setting: 1 while nothing can be claimed."),
     known(Settings, "leader-only", Switch, "setting_leader_only", "Setting: 1 if only the leader can push."),

@@ -4,12 +4,18 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::figures::{Group, KNOWN, Kind, of};
+use super::figures::{Group, KNOWN, Kind, Known, of};
+use crate::legible::plain;
 use crate::queue::{Figure, Info};
 
-/// The figures by group; those that are not known here come last. What has no value now is left out.
+/// The figures by group; those that are not known here come last. What has no value now is left out; a setting that is 0
+/// says what that means.
 pub(super) fn text(queue: &str, info: &Info) -> String {
-    let mut text = format!("queue {queue}\n");
+    let value = |name: &str, figure: &Figure| match (figure, of(name).and_then(Known::zero)) {
+        (Figure::Number(0), Some(zero)) => zero.to_owned(),
+        _ => plain(figure.to_string().as_bytes()),
+    };
+    let mut text = format!("queue {}\n", plain(queue.as_bytes()));
     for group in Group::ALL {
         let known = KNOWN.iter().filter(|known| known.group == group);
         let figures = known.filter_map(|known| Some((known.name, info.get(known.name)?)));
@@ -17,7 +23,7 @@ pub(super) fn text(queue: &str, info: &Info) -> String {
         let mut lines = figures
             .chain(unknown)
             .filter(|(_, figure)| **figure != Figure::Nothing)
-            .map(|(name, figure)| format!("    {name:<24} {figure}\n"))
+            .map(|(name, figure)| format!("    {name:<24} {}\n", value(name, figure)))
             .peekable();
         if lines.peek().is_some() {
             // Writing to a String cannot fail.
@@ -83,6 +89,26 @@ mod tests {
             &["brand-new-ms", "3"],
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_setting_of_0_says_what_that_means() {
+        let zeros = ["errors-keep", "rate", "max-length", "failed"].map(|name| (name.to_owned(), Figure::Number(0)));
+        let text = text("q", &Info::from_iter(zeros));
+        for (name, expected) in
+            [("errors-keep", "for ever"), ("rate", "no limit"), ("max-length", "no limit"), ("failed", "0")]
+        {
+            let said = text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+            assert_eq!(said, Some(expected), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_others_named_forges_no_line_and_controls_no_terminal() {
+        let leader = Figure::Text("evil\x1b[31m\n    ready   99".to_owned());
+        let text = text("q\x1b[2J", &Info::from_iter([("leader".to_owned(), leader)]));
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(lines, ["queue q·[2J", "leader", "leader                   evil·[31m·    ready   99"]);
     }
 
     #[test]

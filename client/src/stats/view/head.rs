@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 use super::super::figures::{Group, KNOWN, Kind, of};
 use super::super::snapshot::RATES;
 use super::{ALARM, BAD, FAINT, PLAIN, STRONG, WARNING, Watched, rates};
+use crate::error::Error;
 use crate::legible::{bytes, count, left, plain, shortened, span, width};
 use crate::queue::Figure;
 
@@ -42,8 +43,12 @@ pub(super) fn trouble(watched: &Watched, columns: u16, now: Instant) -> Vec<Line
     let Some(trouble) = &watched.trouble else { return Vec::new() };
     let since = span(now.saturating_duration_since(trouble.since));
     let age = span(watched.age(now));
-    let cause = plain(trouble.cause.as_bytes());
-    let texts = [format!(" NO ANSWER for {since}, trying again; the figures are {age} old"), format!(" {cause}")];
+    let what = match trouble.error {
+        Error::Lost(_) | Error::Unanswered(_) | Error::Unreachable { .. } => "NO ANSWER",
+        _ => "NO FIGURES",
+    };
+    let cause = plain(trouble.error.to_string().as_bytes());
+    let texts = [format!(" {what} for {since}, trying again; those below are {age} old"), format!(" {cause}")];
     texts.iter().map(|text| Line::styled(left(text, columns.into()), ALARM)).collect()
 }
 
@@ -110,7 +115,8 @@ pub(super) fn besides(watched: &Watched, columns: u16) -> Vec<Line<'static>> {
         Some(fact(known.name, count(total), PLAIN))
     });
     let unknown = info.iter().filter(|(name, figure)| of(name).is_none() && **figure != Figure::Nothing);
-    let facts: Vec<_> = totals.chain(unknown.map(|(name, figure)| fact(name, figure.to_string(), PLAIN))).collect();
+    let facts: Vec<_> =
+        totals.chain(unknown.map(|(name, figure)| fact(name, plain(figure.to_string().as_bytes()), PLAIN))).collect();
     if facts.is_empty() { Vec::new() } else { flowing(&format!("{:9}", "besides"), facts, columns) }
 }
 
@@ -119,7 +125,8 @@ pub(super) fn settings(watched: &Watched, columns: u16) -> Vec<Line<'static>> {
     let info = &watched.latest.info;
     let facts = KNOWN.iter().filter(|known| known.group == Group::Settings).filter_map(|known| {
         let value = match (info.get(known.name)?, known.kind) {
-            (Figure::Number(0), _) | (Figure::Nothing, _) => "none".to_owned(),
+            (Figure::Number(0), _) if known.zero().is_some() => known.zero().unwrap_or_default().to_owned(),
+            (Figure::Nothing, _) => "none".to_owned(),
             (Figure::Number(millis), Kind::Millis) => span(Duration::from_millis(*millis)),
             (Figure::Number(number), _) => count(*number),
             (Figure::Text(text), _) => plain(text.as_bytes()),

@@ -21,7 +21,7 @@ use ratatui::widgets::Paragraph;
 
 use self::allot::{Growth, Part, draw_column};
 use super::snapshot::{History, Snapshot};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// From so many columns on, the consumers stand beside the levels and not below them.
 const WIDE: u16 = 140;
@@ -58,7 +58,7 @@ pub(super) struct Watched {
 #[derive(Debug)]
 struct Trouble {
     since: Instant,
-    cause: String,
+    error: Error,
 }
 
 impl Watched {
@@ -78,7 +78,7 @@ impl Watched {
             }
             Err(error) => {
                 let since = self.trouble.as_ref().map_or(now, |trouble| trouble.since);
-                self.trouble = Some(Trouble { since, cause: error.to_string() });
+                self.trouble = Some(Trouble { since, error });
             }
         }
     }

@@ -117,7 +117,7 @@ fn everything_that_matters_stands_on_a_terminal_of_80_by_24() {
         ("first 4 errors", "deliv."),
         ("no such user", "1m 30s"),
         ("settings", "lease 30s"),
-        ("max-length", "none"),
+        ("max-length", "no limit"),
         ("besides", "stale 9"),
         ("brand-new-figure", "77"),
     ] {
@@ -187,7 +187,7 @@ fn a_server_that_does_not_answer_is_named_and_its_return_noticed() {
     watched.note(Err(Error::Lost("connection refused".to_owned())), later(4));
     let gone = picture(&watched, later(6), 80, 24);
     let banner = lines(&gone)[1..3].concat();
-    for words in ["NO ANSWER for 4.0s", "figures are 6.0s old", "connection refused"] {
+    for words in ["NO ANSWER for 4.0s", "those below are 6.0s old", "connection refused"] {
         assert!(banner.contains(words), "{words}: {banner}");
     }
     assert!(stands_out(&gone, "NO ANSWER", Some(Color::Red), Modifier::BOLD));
@@ -196,6 +196,15 @@ fn a_server_that_does_not_answer_is_named_and_its_return_noticed() {
     let back = lines(&picture(&watched, later(7), 80, 24));
     assert!(!back.iter().any(|line| line.contains("NO ANSWER")));
     assert!(line_with(&back, "leader ").contains("lease left 7.3s"));
+}
+
+#[test]
+fn a_refusal_is_an_answer() {
+    let now = Instant::now();
+    let mut watched = watched(busy(now));
+    watched.note(Err(Error::WrongType("the key holds a string".to_owned())), now);
+    let banner = lines(&picture(&watched, now, 80, 24))[1..3].concat();
+    assert!(banner.contains("NO FIGURES") && banner.contains("holds a string"), "{banner}");
 }
 
 #[test]
