@@ -7,11 +7,12 @@
 //! one that first waits for the end of this program waits for ever.
 
 use std::io::{self, BufWriter, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use crate::connection::{LONGEST_SILENCE, Portion};
 use crate::error::{Error, Result};
 use crate::output::{MessageFormat, payload_field};
 use crate::queue::{Bond, Drain, ErroredMessage, Queue, Receipt};
@@ -35,25 +36,26 @@ pub enum End {
     Unread,
 }
 
-/// Drains the error store of `queue` to standard output, as text each payload as it is and a newline, claiming each round for `lease` and for as long as the
-/// connection lasts; a slow reader keeps its claims.
+/// Drains the error store of `queue` to standard output, as text each payload as it is and a newline, claiming each round
+/// for `lease` and for as long as the connection lasts; a slow reader keeps its claims.
 pub async fn print_errors(queue: &Queue, lease: Duration, format: MessageFormat) -> Result<End> {
     let mut drained = 0;
-    let drain = Drain { count: Some(CHUNK), lease: Some((lease, Bond::Session)) };
+    let mut drainer = Drainer { queue: queue.clone(), lease, portion: Portion::new(CHUNK, CHUNK, lease) };
     loop {
-        let messages = queue.drain_errors(&drain).await?;
-        if messages.is_empty() {
+        let messages = drainer.next_round().await?;
+        let count = messages.len() as u64;
+        if count == 0 {
             return Ok(End::Drained(drained));
         }
-        let receipts: Vec<Receipt> = messages.iter().map(|message| message.receipt).collect();
-        let taken = take(queue, lease, &receipts, render(&messages, format)).await;
-        let acked = match taken.inspect_err(|error| warn_of_repetition(error, receipts.len()))? {
+        let taken = take(&drainer.queue, lease, messages, format).await;
+        let acked = match taken.inspect_err(|error| warn_of_repetition(error, count))? {
+            Some(0) => return Err(too_short(lease, "were printed, and will be printed again")),
             Some(acked) => acked,
             None => return Ok(End::Unread),
         };
-        if acked < receipts.len() as u64 {
+        if acked < count {
             tracing::warn!(
-                count = receipts.len() as u64 - acked,
+                count = count - acked,
                 "messages were printed too slowly; their claims had ended, and they will be printed again"
             );
         }
@@ -61,12 +63,65 @@ pub async fn print_errors(queue: &Queue, lease: Duration, format: MessageFormat)
     }
 }
 
+/// Claims errors in rounds, as many at once as the link carries in time.
+struct Drainer {
+    queue: Queue,
+    lease: Duration,
+    portion: Portion,
+}
+
+impl Drainer {
+    /// The next errors, claimed for a whole lease from now; none when the store is empty. Errors: the server does not
+    /// answer, or not even one message arrives before its claim ends.
+    async fn next_round(&mut self) -> Result<Vec<ErroredMessage>> {
+        loop {
+            let drain = Drain { count: Some(self.portion.count()), lease: Some((self.lease, Bond::Session)) };
+            let asked_at = Instant::now();
+            let mut messages = match self.queue.drain_errors(&drain).await {
+                Err(Error::TooSlow(_)) if self.portion.was_too_much() => {
+                    self.queue = self.queue.open_again().await?;
+                    continue;
+                }
+                messages => messages?,
+            };
+            if messages.is_empty() {
+                return Ok(messages);
+            }
+            let mut current = self.queue.extend_current(self.lease, &receipts_of(&messages)).await?.into_iter();
+            let drained = messages.len();
+            messages.retain(|_| current.next().unwrap_or(false));
+            if messages.len() == drained {
+                self.portion.arrived(asked_at);
+            } else if !self.portion.was_too_much() {
+                return Err(too_short(self.lease, "arrived after that, and are back in the error store"));
+            }
+            if !messages.is_empty() {
+                return Ok(messages);
+            }
+        }
+    }
+}
+
+fn too_short(lease: Duration, what: &str) -> Error {
+    Error::Local(format!("messages were claimed for {lease:?}, but {what}: getErrors needs a longer --lease"))
+}
+
+fn receipts_of(messages: &[ErroredMessage]) -> Vec<Receipt> {
+    messages.iter().map(|message| message.receipt).collect()
+}
+
 /// Prints one round and acknowledges it; how many counted. `None`: nobody reads on, and it was put back.
-async fn take(queue: &Queue, lease: Duration, receipts: &[Receipt], text: Vec<u8>) -> Result<Option<u64>> {
-    let Err(error) = print_while_extending(queue, lease, receipts, text).await? else {
-        return queue.ack(receipts).await.map(Some);
+async fn take(
+    queue: &Queue,
+    lease: Duration,
+    messages: Vec<ErroredMessage>,
+    format: MessageFormat,
+) -> Result<Option<u64>> {
+    let receipts = receipts_of(&messages);
+    let Err(error) = print_while_extending(queue, lease, messages, format).await? else {
+        return queue.ack(&receipts).await.map(Some);
     };
-    let n = queue.release(receipts).await?;
+    let n = queue.release(&receipts).await?;
     if error.kind() == io::ErrorKind::BrokenPipe {
         tracing::debug!(n, "nobody reads on, released");
         return Ok(None);
@@ -74,7 +129,7 @@ async fn take(queue: &Queue, lease: Duration, receipts: &[Receipt], text: Vec<u8
     Err(Error::Local(format!("standard output: {error}; {n} messages were put back")))
 }
 
-fn warn_of_repetition(error: &Error, count: usize) {
+fn warn_of_repetition(error: &Error, count: u64) {
     if !matches!(error, Error::Local(_)) {
         tracing::warn!(
             count,
@@ -89,20 +144,21 @@ fn warn_of_repetition(error: &Error, count: usize) {
 async fn print_while_extending(
     queue: &Queue,
     lease: Duration,
-    receipts: &[Receipt],
-    text: Vec<u8>,
+    messages: Vec<ErroredMessage>,
+    format: MessageFormat,
 ) -> Result<io::Result<()>> {
+    let receipts = receipts_of(&messages);
     let (tell, mut printing) = oneshot::channel();
     std::thread::spawn(move || {
-        if tell.send(print(&text)).is_err() {
+        if tell.send(print(&messages, format)).is_err() {
             tracing::debug!("printed, but an error came first");
         }
     });
     loop {
         tokio::select! {
             printed = &mut printing => return Ok(printed.unwrap_or_else(|error| Err(io::Error::other(error)))),
-            () = tokio::time::sleep(lease / 3) => {
-                match queue.extend(lease, receipts).await {
+            () = tokio::time::sleep((lease / 3).min(LONGEST_SILENCE)) => {
+                match queue.extend(lease, &receipts).await {
                     Err(error @ Error::Busy { .. }) => tracing::warn!(%error, "the claims could not be extended yet"),
                     extended => drop(extended?),
                 }
@@ -111,28 +167,43 @@ async fn print_while_extending(
     }
 }
 
-fn print(text: &[u8]) -> io::Result<()> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    out.write_all(text)?;
+fn print(messages: &[ErroredMessage], format: MessageFormat) -> io::Result<()> {
+    let mut out = BufWriter::new(standard_output()?);
+    for message in messages {
+        write_line(&mut out, message, format)?;
+    }
     out.flush()?;
     until_read(out.get_ref())
 }
 
+/// The standard output itself. The library's own takes a descriptor that cannot be written to for one that nobody reads,
+/// and says that all is well.
+#[cfg(unix)]
+fn standard_output() -> io::Result<std::fs::File> {
+    use std::os::fd::AsFd;
+
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> io::Result<io::Stdout> {
+    Ok(io::stdout())
+}
+
 /// Waits until a pipe is empty. Anything but a pipe is taken for read. Errors: `BrokenPipe` when the reader is gone.
 #[cfg(target_os = "linux")]
-fn until_read(out: impl std::os::fd::AsFd) -> io::Result<()> {
+fn until_read(out: &std::fs::File) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-    let file = std::fs::File::from(out.as_fd().try_clone_to_owned()?);
-    if !file.metadata()?.file_type().is_fifo() {
+    if !out.metadata()?.file_type().is_fifo() {
         return Ok(());
     }
     let mut look = FIRST_LOOK;
-    while rustix::io::ioctl_fionread(&out)? > 0 {
+    while rustix::io::ioctl_fionread(out)? > 0 {
         // No event is asked for: what comes unasked is that the reading end was closed.
-        let mut ends = [PollFd::new(&out, PollFlags::empty())];
+        let mut ends = [PollFd::new(out, PollFlags::empty())];
         let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(look.subsec_nanos()) };
         if rustix::io::retry_on_intr(|| poll(&mut ends, Some(&wait)))? > 0 {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -147,16 +218,12 @@ fn until_read<T>(_out: T) -> io::Result<()> {
     Ok(())
 }
 
-fn render(messages: &[ErroredMessage], format: MessageFormat) -> Vec<u8> {
-    let mut text = Vec::new();
-    for message in messages {
-        match format {
-            MessageFormat::Text => text.extend_from_slice(&message.payload),
-            MessageFormat::Json => text.extend_from_slice(object(message).to_string().as_bytes()),
-        }
-        text.push(b'\n');
+fn write_line(out: &mut impl Write, message: &ErroredMessage, format: MessageFormat) -> io::Result<()> {
+    match format {
+        MessageFormat::Text => out.write_all(&message.payload)?,
+        MessageFormat::Json => serde_json::to_writer(&mut *out, &object(message))?,
     }
-    text
+    out.write_all(b"\n")
 }
 
 fn object(message: &ErroredMessage) -> serde_json::Value {
@@ -189,14 +256,20 @@ mod tests {
         }
     }
 
+    fn rendered(messages: &[ErroredMessage], format: MessageFormat) -> Vec<u8> {
+        let mut text = Vec::new();
+        messages.iter().for_each(|message| write_line(&mut text, message, format).unwrap());
+        text
+    }
+
     #[test]
     fn text_is_the_payload_and_a_newline() {
-        assert_eq!(render(&[errored(b"17"), errored(b"\xff")], MessageFormat::Text), b"17\n\xff\n");
+        assert_eq!(rendered(&[errored(b"17"), errored(b"\xff")], MessageFormat::Text), b"17\n\xff\n");
     }
 
     #[test]
     fn json_is_one_object_per_line_with_all_fields() {
-        let text = String::from_utf8(render(&[errored(b"17\n"), errored(b"\xff\x00")], MessageFormat::Json)).unwrap();
+        let text = String::from_utf8(rendered(&[errored(b"17\n"), errored(b"\xff\x00")], MessageFormat::Json)).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(
             lines[0],

@@ -2,18 +2,22 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ratatui::crossterm::terminal;
 use serde_json::json;
 
-use crate::error::Result;
+use crate::connection::Portion;
+use crate::error::{Error, Result};
 use crate::legible::{left, plain, shortened, span, width};
-use crate::output::{MessageFormat, payload_field, show};
+use crate::output::{MessageFormat, payload_field, show, tell};
 use crate::queue::{Id, Peeked, Queue, Redrive, State, millis};
 
 /// Messages per MQ.PEEK; as many as it shows at once.
-const PAGE: u64 = 1_000;
+const PAGE: usize = 1_000;
+
+/// A page that takes longer is none to be doubled.
+const GOOD_TIME: Duration = Duration::from_secs(10);
 
 /// Columns of the table where nobody says how wide the paper is.
 const COLUMNS: u16 = 160;
@@ -30,18 +34,19 @@ const LARGEST_EXCERPT: usize = 2_048;
 /// Prints the errors of `queue` by id, at most `count` if given. They stay where they are. What was printed, or why it
 /// could not be; that nobody reads on is an `io::Error` like any other.
 pub async fn print_errors(queue: &Queue, count: Option<u64>, format: MessageFormat) -> Result<io::Result<()>> {
+    let mut pages = Pages { queue: queue.clone(), portion: Portion::new(PAGE, PAGE, GOOD_TIME), after: None };
     let mut left = count.unwrap_or(u64::MAX);
-    let mut after = None;
     let mut table = None;
     while left > 0 {
-        let page = queue.peek(State::Errors, after, left.min(PAGE)).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
+        let page = pages.next(left).await?;
+        if page.is_empty() {
+            break;
+        }
         left = left.saturating_sub(page.len() as u64);
         let text = match format {
             MessageFormat::Json => page.iter().map(|error| format!("{}\n", object(error))).collect(),
             MessageFormat::Text => {
-                let now_ms = server_clock_ms(queue).await;
+                let now_ms = server_clock_ms(&pages.queue).await;
                 match &table {
                     None => {
                         let fitted = table.insert(Table::fitted(&page, now_ms, columns()));
@@ -55,10 +60,36 @@ pub async fn print_errors(queue: &Queue, count: Option<u64>, format: MessageForm
             return Ok(Err(error));
         }
     }
-    if after.is_none() {
-        eprintln!("no errors");
+    if pages.after.is_none() {
+        tell("no errors");
     }
     Ok(Ok(()))
+}
+
+/// The error store from its beginning, as much at a time as the link can carry.
+struct Pages {
+    queue: Queue,
+    portion: Portion,
+    /// The last id seen.
+    after: Option<Id>,
+}
+
+impl Pages {
+    /// At most `left` more errors; none at the end. Errors: the server does not answer, or not even one error arrives.
+    async fn next(&mut self, left: u64) -> Result<Vec<Peeked>> {
+        loop {
+            let (asked_at, count) = (Instant::now(), left.min(self.portion.count() as u64));
+            match self.queue.peek(State::Errors, self.after, count).await {
+                Err(Error::TooSlow(_)) if self.portion.was_too_much() => self.queue = self.queue.open_again().await?,
+                page => {
+                    let page = page?;
+                    self.portion.arrived(asked_at);
+                    self.after = page.last().map(|last| last.id).or(self.after);
+                    return Ok(page);
+                }
+            }
+        }
+    }
 }
 
 /// Makes errors ready again and prints how many.
@@ -68,7 +99,7 @@ pub async fn redrive(queue: &Queue, which: &Redrive, format: MessageFormat) -> R
         && (redriven as usize) < ids.len()
     {
         let missing = ids.len() - redriven as usize;
-        eprintln!("{missing} of {} ids: not in the error store, or being drained at this moment", ids.len());
+        tell(&format!("{missing} of {} ids: not in the error store, or being drained at this moment", ids.len()));
     }
     Ok(show(&match format {
         MessageFormat::Text => format!("{redriven} redriven\n"),

@@ -5,6 +5,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// Passes TCP connections on to a server of this host, until told otherwise. Dropped, it closes them all.
@@ -26,6 +27,8 @@ struct Net {
 struct State {
     target: u16,
     blocked: bool,
+    /// How many bytes pass in a second, each way of each link; `None`: as many as come.
+    bytes_per_second: Option<u32>,
     closed: bool,
     accepted: u64,
     links: Vec<(Weak<Link>, JoinHandle<()>)>,
@@ -66,7 +69,15 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
         let random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let state = State { target, blocked: false, closed: false, accepted: 0, links: Vec::new(), random };
+        let state = State {
+            target,
+            blocked: false,
+            bytes_per_second: None,
+            closed: false,
+            accepted: 0,
+            links: Vec::new(),
+            random,
+        };
         let net = Arc::new(Net { state: Mutex::new(state), changed: Condvar::new(), cut_within });
         let listening = {
             let net = Arc::clone(&net);
@@ -107,6 +118,11 @@ impl Proxy {
     pub fn unblock(&self) {
         self.net.state().blocked = false;
         self.net.changed.notify_all();
+    }
+
+    /// A slow network: from now on so many bytes pass in a second, each way of each connection.
+    pub fn throttle(&self, bytes_per_second: u32) {
+        self.net.state().bytes_per_second = Some(bytes_per_second.max(1));
     }
 
     /// Passes new connections on to another server; those that are open stay where they are.
@@ -204,6 +220,7 @@ impl Net {
                 let _ = to.shutdown(Shutdown::Write);
                 return;
             };
+            self.take_time_for(n);
             let n = link.take_up(n);
             if to.write_all(&bytes[..n]).is_err() || link.passed_on(n) {
                 break;
@@ -214,6 +231,13 @@ impl Net {
             }
         }
         link.cut();
+    }
+
+    fn take_time_for(&self, bytes: usize) {
+        let rate = self.state().bytes_per_second;
+        if let Some(rate) = rate {
+            thread::sleep(Duration::from_secs_f64(bytes as f64 / f64::from(rate)));
+        }
     }
 
     fn cut(&self) {

@@ -104,6 +104,34 @@ fn a_closed_pipe_in_the_middle_loses_nothing() {
     });
 }
 
+/// In hexadecimal digits it takes a while to be written, and its claim is short.
+#[test]
+fn a_large_binary_error_is_printed_once() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.int([&b"MQ.PUSH"[..], b"mq", b"MSG", &vec![0xff; 20_000_000]]);
+    let receipt = c.claim("MQ.CLAIM mq worker").receipt;
+    c.int(format!("MQ.FAIL mq {receipt}"));
+    let finished = Peer::spawn(&server, "getErrors --format json --lease 2s").finish();
+    let printed = finished.stdout.lines().count();
+    assert_eq!((finished.status.code(), printed), (Some(0), 1), "{}", finished.stderr);
+    assert_eq!(c.balanced("mq").int("drained"), 1);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_to_takes_nothing_out() {
+    use std::{fs::File, process::Stdio};
+    let server = Server::start();
+    let mut c = server.connect();
+    make_errors(&mut c, 10);
+    let readable = File::open(server.dir().join("server.log")).expect("a log");
+    let arguments = format!("getErrors --redis {}", server.url());
+    let finished = Peer::spawn_onto(arguments, &[], Stdio::from(readable), Stdio::piped()).finish();
+    assert_eq!(finished.status.code(), Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("standard output: Bad file descriptor"), "{finished:?}");
+    assert_eq!(c.balanced("mq").int("errors"), 10);
+}
+
 /// As a pager does: the pipe holds many chunks of short messages, of which the reader takes a few, thinks, and closes.
 #[test]
 fn what_a_slow_reader_never_took_is_printed_by_the_next_run() {

@@ -1,6 +1,6 @@
 //! `client errors`: lists the failed messages and leaves them; `errors redrive` makes them ready again.
 
-use mq_tests::{Conn, Finished, Peer, Server};
+use mq_tests::{Conn, Finished, Peer, Server, left_pipe};
 
 /// Pushes `n` messages and fails them; their ids.
 fn make_errors(c: &mut Conn, n: usize) -> Vec<i64> {
@@ -121,4 +121,14 @@ fn nothing_is_redriven_by_mistake() {
         assert_eq!(finished.status.code(), Some(2), "{arguments}: {finished:?}");
     }
     assert_eq!(errors_left(&mut c), 3);
+}
+
+#[test]
+fn readers_that_left_everything_are_no_failure() {
+    let server = Server::start();
+    for arguments in ["errors", "errors redrive 17"] {
+        let arguments = format!("{arguments} --redis {}", server.url());
+        let finished = Peer::spawn_onto(arguments.as_str(), &[], left_pipe(), left_pipe()).finish();
+        assert_eq!(finished.status.code(), Some(0), "{arguments}: {finished:?}");
+    }
 }

@@ -170,6 +170,80 @@ fn errors_that_a_cut_left_unacknowledged_are_announced_and_printed_by_the_next_r
     assert_eq!(figure(&mut c, "drained"), ERRORS as i64);
 }
 
+/// Pushes so many messages of so many bytes.
+fn push_large(c: &mut Conn, n: usize, bytes: usize) {
+    let payloads = (0..n).map(|_| "x".repeat(bytes));
+    let push: Vec<_> = ["MQ.PUSH", "mq", "MSG"].into_iter().map(str::to_owned).chain(payloads).collect();
+    c.int(push);
+}
+
+fn fail_all(c: &mut Conn, n: usize) {
+    for claim in c.claims(format!("MQ.CLAIM mq w COUNT {n}")) {
+        c.int(format!("MQ.FAIL mq {}", claim.receipt));
+    }
+}
+
+#[test]
+fn a_reply_that_takes_long_to_arrive_is_waited_for() {
+    let server = Server::start();
+    let mut c = server.connect();
+    push_large(&mut c, 25, 40_000);
+    fail_all(&mut c, 25);
+    c.ok("COPY mq other");
+    c.int("MQ.REDRIVE other");
+    let proxy = Proxy::to(server.port());
+    proxy.throttle(150_000);
+    let spawn = |arguments| Peer::spawn_bare(format!("{arguments} --redis {}", proxy.url()));
+    let handler = spawn("--role handler --handler-delay 0 --queue other");
+    // What is drained is listed until it has been printed.
+    for printing in [spawn("errors --format json"), spawn("getErrors")] {
+        let finished = printing.finish();
+        assert_eq!((finished.status.code(), finished.stdout.lines().count()), (Some(0), 25), "{}", finished.stderr);
+        assert!(finished.stderr.contains("the reply takes long to arrive"), "{}", finished.stderr);
+    }
+    until("the handler has got them all", || {
+        let info = c.fields("MQ.INFO other");
+        info.int("acked") + info.int("errors") == 25
+    });
+    handler.terminate();
+    let finished = handler.finish();
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    assert_eq!(c.balanced("other").int("redelivered"), 0, "{finished:?}");
+}
+
+#[test]
+fn what_does_not_arrive_before_its_lease_ends_is_asked_for_in_smaller_portions() {
+    let server = Server::start();
+    let mut c = server.connect();
+    push_large(&mut c, 20, 40_000);
+    fail_all(&mut c, 20);
+    let proxy = Proxy::to(server.port());
+    proxy.throttle(600_000);
+    let url = proxy.url();
+    let drained = Peer::spawn_bare(format!("getErrors --lease 600ms --redis {url}")).finish();
+    assert_eq!((drained.status.code(), drained.stdout.lines().count()), (Some(0), 20), "{}", drained.stderr);
+    assert!(drained.stderr.contains("asking for fewer messages"), "{}", drained.stderr);
+    assert_eq!(figure(&mut c, "drained"), 20);
+    push_large(&mut c, 20, 40_000);
+    let handler = Peer::spawn_bare(format!("--role handler --handler-delay 0 --lease 600ms --redis {url}"));
+    until("the handler has got them all", || settled(&mut c) == 20);
+    assert!(handler.stderr().contains("asking for fewer messages"), "{}", handler.stderr());
+}
+
+#[test]
+fn an_error_that_does_not_arrive_before_its_lease_ends_stays_and_a_longer_lease_is_asked_for() {
+    let server = Server::start();
+    let mut c = server.connect();
+    push_large(&mut c, 1, 400_000);
+    fail_all(&mut c, 1);
+    let proxy = Proxy::to(server.port());
+    proxy.throttle(600_000);
+    let drained = Peer::spawn_bare(format!("getErrors --lease 200ms --redis {}", proxy.url())).finish();
+    assert_eq!((drained.status.code(), drained.stdout.as_str()), (Some(1), ""), "{}", drained.stderr);
+    assert!(drained.stderr.contains("getErrors needs a longer --lease"), "{}", drained.stderr);
+    until("it is back", || figure(&mut c, "errors") == 1);
+}
+
 /// Peers at `url` do all numbers below a limit; half-way `fail_over` has another server take over.
 fn everything_survives(mut c: Conn, url: &str, fail_over: impl FnOnce(Conn) -> Conn) {
     const LIMIT: usize = 2000;

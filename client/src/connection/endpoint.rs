@@ -149,7 +149,8 @@ impl Endpoint {
     }
 }
 
-async fn answer(connection: &mut redis::aio::MultiplexedConnection, command: &Cmd) -> Result<Value> {
+/// What the server answers to a command for which it need not look far.
+pub(super) async fn answer(connection: &mut redis::aio::MultiplexedConnection, command: &Cmd) -> Result<Value> {
     match tokio::time::timeout(PATIENCE, command.query_async(connection)).await {
         Ok(value) => Ok(value?),
         Err(_) => Err(Error::Unanswered(PATIENCE)),

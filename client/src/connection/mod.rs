@@ -8,37 +8,53 @@ mod backoff;
 mod complaint;
 mod endpoint;
 mod greeting;
+mod portion;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
 pub use self::backoff::Backoff;
 pub use self::complaint::Complaint;
 pub use self::endpoint::Endpoint;
+pub use self::portion::Portion;
 use crate::error::{Error, Result};
 
 /// How long a command may take beyond the time for which it may block. A server that is silent for longer is
 /// taken for gone, also when the connection looks open.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the payloads of a reply may take to arrive, while the server answers on another connection.
+const LONGEST_ARRIVAL: Duration = Duration::from_secs(180);
+
 /// How long establishing a connection may take, greetings included.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection that somebody relies on is not left idle for longer: servers close idle ones (`timeout`), and routers forget
+/// them.
+pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(2);
 
 /// An open connection. Clones share it; it closes when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Connection {
     inner: MultiplexedConnection,
     endpoint: Arc<Endpoint>,
+    /// Where it leads.
+    server: Arc<ConnectionInfo>,
 }
 
 impl Connection {
     /// Opens a connection to the server that `endpoint` names at this moment; one attempt.
     pub async fn open(endpoint: &Arc<Endpoint>) -> Result<Self> {
         let info = endpoint.resolve().await?;
-        Ok(Self { inner: connect(info).await?, endpoint: Arc::clone(endpoint) })
+        Ok(Self { inner: connect(info.clone()).await?, endpoint: Arc::clone(endpoint), server: Arc::new(info) })
+    }
+
+    /// Opens another connection in place of this one, to the server that serves the queue now; one attempt.
+    pub async fn open_again(&self) -> Result<Self> {
+        Self::open(&self.endpoint).await
     }
 
     /// Opens a connection, trying for ever, whatever the reason; the waits grow and are jittered. For a process that
@@ -73,6 +89,45 @@ impl Connection {
         match tokio::time::timeout(limit, command.query_async(&mut inner)).await {
             Ok(answer) => answer.map_err(|error| self.sorted(error)),
             Err(_) => Err(Error::Unanswered(limit)),
+        }
+    }
+
+    /// The same for a command whose answer carries payloads, which a slow link may take minutes for: while the server
+    /// answers on another connection, they are waited for. Errors: also `TooSlow`.
+    pub async fn ask_for_payloads(&self, command: &Cmd, block: Duration) -> Result<Value> {
+        let (mut inner, asked_at) = (self.inner.clone(), Instant::now());
+        let answer = command.query_async(&mut inner);
+        tokio::pin!(answer);
+        let mut limit = block.saturating_add(PATIENCE);
+        loop {
+            if let Ok(answer) = tokio::time::timeout(limit, &mut answer).await {
+                return answer.map_err(|error| self.sorted(error));
+            }
+            let waited = Duration::from_secs(asked_at.elapsed().as_secs());
+            tokio::select! {
+                answer = &mut answer => return answer.map_err(|error| self.sorted(error)),
+                there = self.server_is_there() => if !there {
+                    return Err(Error::Unanswered(waited));
+                }
+            }
+            if waited >= block.saturating_add(LONGEST_ARRIVAL) {
+                return Err(Error::TooSlow(waited));
+            }
+            tracing::info!(?waited, "the reply takes long to arrive; the server is there, waiting for it");
+            limit = PATIENCE.max(waited / 2);
+        }
+    }
+
+    /// Whether the server that this connection leads to answers on another one. One that is busy may have been so all the
+    /// time.
+    async fn server_is_there(&self) -> bool {
+        let pinged = async {
+            let mut other = connect(ConnectionInfo::clone(&self.server)).await?;
+            endpoint::answer(&mut other, &redis::cmd("PING")).await
+        };
+        match pinged.await {
+            Ok(_) => true,
+            Err(error) => !error.is_passing(),
         }
     }
 
@@ -129,7 +184,7 @@ impl Connection {
 
 /// Connects and greets. The crate's own response timeout stays off, because blocking commands must be able to
 /// wait; every command has its limit in [`Connection::ask`].
-async fn connect(info: redis::ConnectionInfo) -> Result<MultiplexedConnection> {
+async fn connect(info: ConnectionInfo) -> Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_PATIENCE)).set_response_timeout(None);
     let (bare, words) = greeting::own_words(info.clone());
     let client = redis::Client::open(bare)?;
@@ -151,6 +206,6 @@ async fn connect(info: redis::ConnectionInfo) -> Result<MultiplexedConnection> {
     }
 }
 
-fn unreachable(info: &redis::ConnectionInfo, reason: String) -> Error {
+fn unreachable(info: &ConnectionInfo, reason: String) -> Error {
     Error::Unreachable { address: info.addr().to_string(), reason }
 }

@@ -76,6 +76,9 @@ pub enum Error {
     /// No answer in time. It is unknown whether the command was carried out.
     #[error("no answer within {0:?}: the server hangs, or the network between us is cut")]
     Unanswered(Duration),
+    /// The payloads of an answer took too long to arrive, although the server answers on another connection.
+    #[error("the reply has not arrived within {0:?}, although the server answers: the link is too slow for it")]
+    TooSlow(Duration),
     /// The address of the server, or what it names, cannot be used.
     #[error("{0}")]
     Address(String),
@@ -93,7 +96,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// Whether the connection on which this came has to be replaced by a new one.
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::Unanswered(_) | Self::Unreachable { .. } | Self::Elsewhere { .. })
+        matches!(
+            self,
+            Self::Lost(_) | Self::Unanswered(_) | Self::TooSlow(_) | Self::Unreachable { .. } | Self::Elsewhere { .. }
+        )
     }
 
     /// Whether the same request may succeed later on: the connection is lost, or the server is busy.

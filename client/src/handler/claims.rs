@@ -8,9 +8,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::extending::extend;
-use super::running::{Errand, Hold, Running};
+use super::running::{Errand, Hold, LARGEST_CLAIM, Running};
 use super::{EventHandler, Handling, Stance};
-use crate::connection::{Backoff, Complaint, Connection};
+use crate::connection::{Backoff, Complaint, Connection, Portion};
 use crate::error::{Error, Result};
 use crate::queue::{Bond, Claim, Message, Queue, Receipt};
 
@@ -23,6 +23,16 @@ const SESSION_CHECK: Duration = Duration::from_secs(1);
 
 /// How often a blocked claim is asked to end.
 pub(super) const UNBLOCK_AGAIN: Duration = Duration::from_millis(100);
+
+/// The first claim is for no more messages than this: nobody knows yet how large they are, nor how slow the link.
+const FIRST_CLAIM: usize = 32;
+
+/// What one session leaves to the next.
+struct Lessons {
+    backoff: Backoff,
+    complaint: Complaint,
+    portion: Portion,
+}
 
 /// A connection with the claims that were made on it.
 struct Session {
@@ -45,22 +55,26 @@ impl Session {
 impl<H: EventHandler> Handling<H> {
     /// Claims and starts messages as the stance allows, on one session after the other, until it is `Finish`.
     pub(super) async fn claim_until_finished(&self, running: &Arc<Running>, stance: &mut watch::Receiver<Stance>) {
-        let (mut backoff, mut complaint) = (Backoff::new(), Complaint::new());
+        let portion = Portion::new(FIRST_CLAIM, LARGEST_CLAIM as usize, self.lease);
+        let mut lessons = Lessons { backoff: Backoff::new(), complaint: Complaint::new(), portion };
         loop {
             let session = tokio::select! {
                 session = self.open_session() => session,
                 () = finished(stance) => return,
             };
             let error = match session {
-                Ok(session) => match self.claim_in(&session, running, stance, &mut backoff, &mut complaint).await {
+                Ok(session) => match self.claim_in(&session, running, stance, &mut lessons).await {
                     Ok(()) => return self.see_out(&session, running).await,
                     Err(error) => error,
                 },
                 Err(error) => error,
             };
-            end_session(&error, running, &mut complaint);
+            end_session(&error, running, &mut lessons.complaint);
+            if matches!(error, Error::TooSlow(_)) {
+                lessons.portion.was_too_much();
+            }
             tokio::select! {
-                () = backoff.wait() => {}
+                () = lessons.backoff.wait() => {}
                 () = finished(stance) => return,
             }
         }
@@ -79,37 +93,35 @@ impl<H: EventHandler> Handling<H> {
         Ok(Session { queue: Queue::new(connection, self.endpoint.queue()), id })
     }
 
-    /// Claims until the stance is `Finish`; a claim that is answered ends the `backoff` and the `complaint`. Errors: the
-    /// session is over.
+    /// Claims until the stance is `Finish`; a claim that is answered ends backoff and complaint. Errors: the session is over.
     async fn claim_in(
         &self,
         session: &Session,
         running: &Arc<Running>,
         stance: &mut watch::Receiver<Stance>,
-        backoff: &mut Backoff,
-        complaint: &mut Complaint,
+        lessons: &mut Lessons,
     ) -> Result<()> {
         loop {
             let now = *stance.borrow_and_update();
             let step = match now {
                 Stance::Finish => return Ok(()),
                 Stance::Pause => self.pause(session, running, stance).await,
-                Stance::Claim => self.claim_once(session, running, stance).await,
+                Stance::Claim => self.claim_once(session, running, stance, &mut lessons.portion).await,
             };
             match step {
                 Ok(ControlFlow::Continue(())) => {
-                    backoff.reset();
-                    if complaint.is_over() {
+                    lessons.backoff.reset();
+                    if lessons.complaint.is_over() {
                         tracing::info!("claiming again");
                     }
                 }
                 Ok(ControlFlow::Break(())) => return Ok(()),
                 Err(error) if error.is_lost() => return Err(error),
                 Err(error) => {
-                    if complaint.is_due(&error) {
+                    if lessons.complaint.is_due(&error) {
                         tracing::warn!(%error, "cannot claim");
                     }
-                    backoff.wait().await;
+                    lessons.backoff.wait().await;
                 }
             }
         }
@@ -143,13 +155,15 @@ impl<H: EventHandler> Handling<H> {
         session: &Session,
         running: &Arc<Running>,
         stance: &mut watch::Receiver<Stance>,
+        portion: &mut Portion,
     ) -> Result<ControlFlow<()>> {
         let mut reserved = tokio::select! {
             reserved = running.reserve() => reserved,
             () = unwanted(stance) => return Ok(ControlFlow::Continue(())),
             error = session_end(session) => return Err(error),
         };
-        let claim = Claim { count: reserved.count(), lease: Some(self.lease), block: Some(BLOCK), bond: Bond::Session };
+        let count = reserved.count().min(portion.count());
+        let claim = Claim { count, lease: Some(self.lease), block: Some(BLOCK), bond: Bond::Session };
         let asked_at = Instant::now();
         let answer = session.queue.claim(&self.consumer, &claim);
         tokio::pin!(answer);
@@ -170,7 +184,12 @@ impl<H: EventHandler> Handling<H> {
             release(session, &messages, hold).await?;
             return Ok(ControlFlow::Continue(()));
         }
+        let claimed = messages.len();
         let (messages, hold) = self.still_held(session, messages, hold).await?;
+        match messages.len() < claimed {
+            true => drop(portion.was_too_much()),
+            false => portion.arrived(asked_at.into_std()),
+        }
         for message in messages {
             running.start(&mut reserved, message, hold, &self.handler);
         }

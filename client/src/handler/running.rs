@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::queue::{Message, Receipt};
 
 /// At most so many messages are claimed by one command: bounds the reply and the latency of what comes behind it.
-const LARGEST_CLAIM: u32 = 1_000;
+pub(super) const LARGEST_CLAIM: u32 = 1_000;
 
 /// While fewer than one slot in this many is free, a claim waits a little for more of them: under load that makes
 /// few large claims out of many small ones.

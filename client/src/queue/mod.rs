@@ -43,6 +43,11 @@ impl Queue {
         &self.connection
     }
 
+    /// The same queue through a new connection; one attempt to open it.
+    pub async fn open_again(&self) -> Result<Self> {
+        Ok(Self::new(self.connection.open_again().await?, &self.name))
+    }
+
     /// MQ.PUSH: adds the payloads, all or none; the id of the first. 0: a repeated push, recognised, whose ids
     /// are no longer known.
     pub async fn push<P: AsRef<[u8]>>(&self, push: &Push<'_>, payloads: &[P]) -> Result<Id> {
@@ -60,7 +65,7 @@ impl Queue {
         let mut command = self.command("MQ.CLAIM");
         command.arg(consumer);
         claim.write(&mut command);
-        reply::messages(self.ask_blocking(&command, claim.block).await?)
+        reply::messages(self.ask_for_payloads(&command, claim.block).await?)
     }
 
     /// MQ.CLAIM … ACK: completes `receipts` first, then claims. How many were current claims, and the claims.
@@ -78,7 +83,7 @@ impl Queue {
         claim.write(&mut command);
         command.arg("ACK");
         write_receipts(&mut command, receipts);
-        reply::acked_and_messages(self.ask_blocking(&command, claim.block).await?)
+        reply::acked_and_messages(self.ask_for_payloads(&command, claim.block).await?)
     }
 
     /// MQ.ACK: completes; how many of the receipts were current claims.
@@ -122,8 +127,12 @@ impl Queue {
         self.for_receipts(command, receipts).await
     }
 
-    /// MQ.EXTEND for each receipt on its own, in one exchange: which of them were current claims.
-    pub async fn extend_each(&self, lease: Duration, receipts: &[Receipt]) -> Result<Vec<bool>> {
+    /// The same; which of them were current claims. The count does not tell where some are over: then each is extended on
+    /// its own, all in one exchange.
+    pub async fn extend_current(&self, lease: Duration, receipts: &[Receipt]) -> Result<Vec<bool>> {
+        if self.extend(lease, receipts).await? == receipts.len() as u64 {
+            return Ok(vec![true; receipts.len()]);
+        }
         let mut commands = Pipeline::new();
         for receipt in receipts {
             let mut command = self.command("MQ.EXTEND");
@@ -180,7 +189,7 @@ impl Queue {
     pub async fn drain_errors(&self, drain: &Drain) -> Result<Vec<ErroredMessage>> {
         let mut command = self.command("MQ.DRAINERRORS");
         drain.write(&mut command);
-        reply::errored_messages(self.ask(&command).await?)
+        reply::errored_messages(self.ask_for_payloads(&command, None).await?)
     }
 
     /// MQ.REDRIVE: errored messages become ready again; how many.
@@ -209,7 +218,7 @@ impl Queue {
             command.arg("AFTER").arg(id.0);
         }
         command.arg("COUNT").arg(count);
-        reply::peeked(self.ask(&command).await?)
+        reply::peeked(self.ask_for_payloads(&command, None).await?)
     }
 
     /// MQ.INFO: the queue's figures by name.
@@ -294,6 +303,18 @@ impl Queue {
             Some(Duration::ZERO) => self.connection.ask_without_limit(command).await,
             block => self.connection.ask(command, block.unwrap_or_default()).await,
         };
+        self.explained(answer).await
+    }
+
+    async fn ask_for_payloads(&self, command: &Cmd, block: Option<Duration>) -> Result<Value> {
+        let answer = match block {
+            Some(Duration::ZERO) => self.connection.ask_without_limit(command).await,
+            block => self.connection.ask_for_payloads(command, block.unwrap_or_default()).await,
+        };
+        self.explained(answer).await
+    }
+
+    async fn explained(&self, answer: Result<Value>) -> Result<Value> {
         match answer {
             Err(Error::WrongType(_)) => Err(Error::WrongType(self.what_it_is().await)),
             answer => answer,
