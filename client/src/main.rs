@@ -7,10 +7,11 @@ use std::sync::Arc;
 use client::connection::{Connection, Endpoint};
 use client::get_errors::End;
 use client::options::{Command, Common, Demo, Errors, ErrorsAction, Options};
-use client::output::{Format, MessageFormat, tell, unless_left};
+use client::output::{Format, MessageFormat, tell, unblock_stderr, unless_left};
 use client::queue::Queue;
 use client::shutdown::Shutdown;
 use client::{Error, demo, get_errors, list_errors, stats};
+use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::EnvFilter;
 
 /// The demo was interrupted: as a shell would report it.
@@ -21,7 +22,8 @@ const INTERRUPTED: u8 = 130;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let options = Options::read();
-    start_logging(&options);
+    let (stderr, _last_words) = unblock_stderr();
+    start_logging(&options, stderr);
     match run(&options).await {
         Ok(code) => code,
         Err(error) => {
@@ -32,7 +34,7 @@ async fn main() -> ExitCode {
 }
 
 /// Logs go to stderr; where that is the terminal that a view is drawn on, they would spoil it and go nowhere.
-fn start_logging(options: &Options) {
+fn start_logging(options: &Options, stderr: NonBlocking) {
     if shows_view(options) && io::stderr().is_terminal() {
         return;
     }
@@ -41,9 +43,7 @@ fn start_logging(options: &Options) {
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
-        // Its own complaint that a line could not be written would go the same way, and panic.
-        .log_internal_errors(false)
-        .with_writer(io::stderr)
+        .with_writer(stderr)
         .init();
 }
 

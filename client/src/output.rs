@@ -1,8 +1,12 @@
-//! Results on standard output: their formats, and readers that go away.
+//! Results on standard output and lines on standard error: formats, readers that go away, and readers that do not read.
 
 use std::io::{self, Write};
+use std::sync::{OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use crate::error::Error;
 
@@ -62,7 +66,7 @@ pub(crate) fn show(text: &str) -> io::Result<()> {
 /// of tokio's, which are waited for: the program may end although nobody reads.
 pub(crate) async fn show_aside(text: String) -> io::Result<()> {
     let (tell, shown) = oneshot::channel();
-    std::thread::spawn(move || tell.send(show(&text)));
+    thread::spawn(move || tell.send(show(&text)));
     shown.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
@@ -78,5 +82,40 @@ pub fn unless_left(shown: io::Result<()>) -> Result<(), Error> {
 
 /// Writes a line to standard error. Whoever has closed it does not want to know.
 pub fn tell(line: &str) {
-    let _unheard = writeln!(io::stderr(), "{line}");
+    let line = format!("{line}\n");
+    let _unheard = match STDERR.get() {
+        Some(queue) => queue.clone().write_all(line.as_bytes()),
+        None => io::stderr().write_all(line.as_bytes()),
+    };
+}
+
+/// From now on a thread of its own writes to standard error what [`tell`] and the log have to say, so that a reader who
+/// does not read stalls nobody. Returned are the writer for the log, and what waits at the end until all is written.
+pub fn unblock_stderr() -> (NonBlocking, LastWords) {
+    let (queue, guard) = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).finish(io::stderr());
+    (STDERR.get_or_init(|| queue).clone(), LastWords(Some(guard)))
+}
+
+static STDERR: OnceLock<NonBlocking> = OnceLock::new();
+
+/// What comes while so many lines wait to be written is lost.
+const WAITING_LINES: usize = 8_192;
+
+/// So long the end of the program waits for them.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Dropped, it waits until standard error has taken what was told, if it takes anything.
+#[derive(Debug)]
+pub struct LastWords(Option<WorkerGuard>);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        // In a thread of its own, because when the queue is full the guard itself wants to print.
+        let (guard, (tell, written)) = (self.0.take(), mpsc::channel());
+        thread::spawn(move || {
+            drop(guard);
+            tell.send(())
+        });
+        let _in_time = written.recv_timeout(LAST_WORDS);
+    }
 }

@@ -1,8 +1,10 @@
 //! SIGTERM and SIGINT: the first asks for an orderly end, the second ends at once.
 
-use std::io;
+use std::{io, thread};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level;
 use tokio::sync::watch;
 
 /// What a process exits with when a signal ended it: 128 + the signal's number.
@@ -15,13 +17,12 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Listens to the signals of this process from now on. Needs a running tokio runtime.
+    /// Listens to the signals of this process from now on.
     pub fn on_signals() -> io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        let (ask, asked) = watch::channel(false);
-        tokio::spawn(listen(terminate, interrupt, ask));
-        Ok(Self { asked })
+        let signals = Signals::new([SIGTERM, SIGINT])?;
+        let (ask, shutdown) = Self::new();
+        thread::Builder::new().name("signals".to_owned()).spawn(move || listen(signals, &ask))?;
+        Ok(shutdown)
     }
 
     /// For programs that have other ways to be ended: whoever holds the sender sends `true`.
@@ -39,15 +40,13 @@ impl Shutdown {
     }
 }
 
-async fn listen(mut terminate: Signal, mut interrupt: Signal, ask: watch::Sender<bool>) {
+/// Listens in a thread of its own, because the one of the runtime may be stuck in a write that nobody reads.
+fn listen(mut signals: Signals, ask: &watch::Sender<bool>) {
     let mut asked_before = false;
-    loop {
-        let number = tokio::select! {
-            _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
-            _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-        };
+    for signal in signals.forever() {
         if asked_before {
-            std::process::exit(EXIT_BASE + number);
+            // Nothing is tidied up: that could wait for whatever the program is stuck in.
+            low_level::exit(EXIT_BASE + signal);
         }
         asked_before = true;
         tracing::info!("asked to end; a second signal ends at once");

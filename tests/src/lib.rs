@@ -48,7 +48,7 @@ pub use document::{Block, Document};
 pub use example::run_example;
 pub use faulty::with_faults;
 pub use history::{Fault, Verdict};
-pub use peer::{Finished, Peer, left_pipe};
+pub use peer::{Finished, Peer, full_pipe, left_pipe};
 pub use proxy::Proxy;
 pub use queues::{Churn, EveryState, every_state};
 pub use redis::Value;

@@ -2,14 +2,18 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead as _, BufReader, PipeWriter, Read as _, pipe},
+    io::{BufRead as _, BufReader, PipeReader, PipeWriter, Read as _, Write, pipe},
+    os::fd::AsFd,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    process::{Pid, Signal, kill_process},
+};
 
 use crate::{DEADLINE, Server, Words, built, parent::die_with_parent, wait::eventually_within};
 
@@ -221,4 +225,24 @@ impl Drop for Peer {
 pub fn left_pipe() -> PipeWriter {
     let (_, writer) = pipe().expect("a pipe");
     writer
+}
+
+/// A pipe that is full: to write to it waits until somebody reads.
+///
+/// # Panics
+/// If the system has no pipe to give.
+#[must_use]
+pub fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = pipe().expect("a pipe");
+    fill(&mut writer);
+    (reader, writer)
+}
+
+/// Writes until there is no room left.
+pub(crate) fn fill<F: AsFd + Write>(file: &mut F) {
+    let flags = fcntl_getfl(&*file).expect("a file has flags");
+    fcntl_setfl(&*file, flags | OFlags::NONBLOCK).expect("flags can be set");
+    while file.write(&[b'\n'; 512]).is_ok() {}
+    while file.write(b"\n").is_ok() {}
+    fcntl_setfl(&*file, flags).expect("flags can be set");
 }

@@ -6,8 +6,12 @@ use std::{
     num::NonZero,
     os::fd::OwnedFd,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
 use rustix::{
@@ -17,7 +21,7 @@ use rustix::{
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 
-use crate::{Server, Words, built, eventually, until};
+use crate::{Server, Words, built, eventually, peer::fill, until};
 
 /// A client process whose stdin, stdout and stderr are a terminal; killed when dropped.
 pub struct Terminal {
@@ -26,6 +30,7 @@ pub struct Terminal {
     /// The other end, kept open: what it is set to outlives the process.
     line: OwnedFd,
     screen: Arc<Mutex<vt100::Parser>>,
+    stalled: Arc<AtomicBool>,
 }
 
 /// All panic when the system has no terminal to give.
@@ -54,14 +59,18 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(vt100::Parser::new(some(rows), some(columns), 0)));
         let keys = File::from(ours);
         let mut output = keys.try_clone().expect("a file can be shared");
-        let shown = Arc::clone(&screen);
+        let (shown, stalled) = (Arc::clone(&screen), Arc::new(AtomicBool::new(false)));
+        let stops = Arc::clone(&stalled);
         thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(n @ 1..) = output.read(&mut bytes) {
                 shown.lock().expect("nobody panics with the lock").process(&bytes[..n]);
+                if stops.load(Ordering::Relaxed) {
+                    return;
+                }
             }
         });
-        Self { child, keys, line, screen }
+        Self { child, keys, line, screen, stalled }
     }
 
     /// What it shows, line by line.
@@ -80,6 +89,20 @@ impl Terminal {
     #[track_caller]
     pub fn until_hides(&self, words: &str) {
         until(&format!("the terminal hides {words}"), || !self.text().contains(words));
+    }
+
+    /// From now on it takes nothing any more, as a connection to a terminal far away does when it is cut.
+    pub fn stall(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
+        let name = ptsname(&self.keys, Vec::new()).expect("a terminal has a name");
+        // Not the program's own end, whose flags are the program's too.
+        let line = rustix::fs::open(&name, OFlags::WRONLY | OFlags::NOCTTY, Mode::empty()).expect("the other end");
+        let mut line = File::from(line);
+        // What the thread that reads was about to read is little.
+        for _ in 0..2 {
+            fill(&mut line);
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Presses keys.

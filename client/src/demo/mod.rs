@@ -34,7 +34,7 @@ use self::verdict::{Evidence, judge};
 use crate::connection::Connection;
 use crate::ledger::Ledger;
 use crate::options::{Common, Demo, PRODUCER};
-use crate::output::{show, unless_left};
+use crate::output::{show_aside, unless_left};
 use crate::queue::{Info, Queue};
 
 /// Messages that one peer handles at once, unless said otherwise.
@@ -90,7 +90,7 @@ pub type Outcome<T> = std::result::Result<T, Failure>;
 pub async fn run(common: &Common, demo: &Demo) -> Outcome<bool> {
     if let Some(directory) = &demo.verify_only {
         let verdict = judge(demo.messages, &evidence::load(directory)?);
-        unless_left(show(&verdict.to_string()))?;
+        unless_left(show_aside(verdict.to_string()).await)?;
         return Ok(verdict.holds());
     }
     let (run, evidence) = prove(common, demo).await?;
@@ -98,7 +98,7 @@ pub async fn run(common: &Common, demo: &Demo) -> Outcome<bool> {
         evidence::save(directory, &evidence)?;
     }
     let verdict = judge(demo.messages, &evidence);
-    unless_left(show(&format!("{run}{verdict}")))?;
+    unless_left(show_aside(format!("{run}{verdict}")).await)?;
     Ok(verdict.holds())
 }
 
