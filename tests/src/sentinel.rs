@@ -53,6 +53,13 @@ impl Sentinel {
         sentinel
     }
 
+    /// Whether it knows so many other sentinels that watch the same primary.
+    #[must_use]
+    pub fn knows_others(&self, n: usize) -> bool {
+        let Ok(mut c) = Conn::open(self.port, RedisConnectionInfo::default()) else { return false };
+        c.call(["SENTINEL", "SENTINELS", MASTER]).is_ok_and(|known| crate::reply::list(&known).len() == n)
+    }
+
     /// For clients: `redis+sentinel://127.0.0.1:…/mymaster`.
     #[must_use]
     pub fn url(&self) -> String {

@@ -1,6 +1,6 @@
 //! The client finds its server: whatever the address says, whatever the server says first, and after changes of both.
 
-use mq_tests::{Conn, Peer, Server, Waiter, two_nodes, until};
+use mq_tests::{Conn, Peer, Sentinel, Server, Waiter, two_nodes, until};
 
 fn pushed(c: &mut Conn) -> i64 {
     c.fields("MQ.INFO mq").int("pushed")
@@ -48,6 +48,63 @@ fn any_node_of_a_cluster_leads_to_the_one_that_serves_the_queue() {
         // The second node serves no slot at all.
         let url = format!("{scheme}://127.0.0.1:{}", nodes[1].port());
         everything_works(&mut nodes[0].connect(), &url);
+    }
+}
+
+#[test]
+fn a_failover_is_followed_when_the_only_named_node_is_gone() {
+    let [mut primary, replica] = two_nodes();
+    let (mut old, mut new) = (primary.connect(), replica.connect());
+    new.ok(format!("CLUSTER REPLICATE {}", old.text("CLUSTER MYID")));
+    until("the replica's link is up", || new.server_info("replication", "master_link_status") == "up");
+    let url = format!("redis+cluster://127.0.0.1:{}", primary.port());
+    // It tells of none that has not received anything yet.
+    old.int("MQ.PUSH mq MSG a");
+    until("the primary tells of its replica", || {
+        format!("{:?}", old.ok("CLUSTER SLOTS")).contains(&replica.port().to_string())
+    });
+    let peers = ["generator --interval 2ms", "handler --handler-delay 1ms"]
+        .map(|role| Peer::spawn_bare(format!("--redis {url} --role {role}")));
+    until("they are at work", || old.fields("MQ.INFO mq").int("acked") > 20);
+    primary.kill9();
+    new.ok("CLUSTER FAILOVER TAKEOVER");
+    until("the cluster is whole", || new.text("CLUSTER INFO").contains("cluster_state:ok"));
+    let before = new.fields("MQ.INFO mq").int("acked");
+    until("they are at work again", || new.fields("MQ.INFO mq").int("acked") > before + 20);
+    for peer in peers {
+        peer.terminate();
+        let finished = peer.finish();
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    }
+}
+
+#[test]
+fn the_other_sentinels_are_asked_when_the_only_named_one_is_gone() {
+    let primary = Server::start();
+    let mut c = primary.connect();
+    let (named, other) = (Sentinel::watching(&primary, 0), Sentinel::watching(&primary, 0));
+    until("they know each other", || named.knows_others(1) && other.knows_others(1));
+    let _peers = ["generator --interval 2ms", "handler --handler-delay 1ms"]
+        .map(|role| Peer::spawn_bare(format!("--redis {} --role {role}", named.url())));
+    until("they are at work", || c.fields("MQ.INFO mq").int("acked") > 20);
+    drop(named);
+    c.int("CLIENT KILL TYPE normal SKIPME yes");
+    let before = c.fields("MQ.INFO mq").int("acked");
+    until("they are at work again", || c.fields("MQ.INFO mq").int("acked") > before + 20);
+}
+
+#[test]
+fn a_user_without_a_password_is_who_the_address_says() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.ok("ACL SETUSER worker on nopass ~w* +@all");
+    for options in ["", "?protocol=resp3"] {
+        let url = format!("redis://worker@127.0.0.1:{}{options}", server.port());
+        let refused = Peer::spawn_bare(format!("stats --queue mq --redis {url}")).finish();
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("NOPERM"), "{refused:?}");
+        let served = Peer::spawn_bare(format!("stats --queue work --redis {url}")).finish();
+        assert_eq!(served.status.code(), Some(0), "{served:?}");
     }
 }
 

@@ -9,36 +9,32 @@
 //! | `redis+sentinel://host:port[,host:port …]/master[/db]` | sentinels, and the name of what they watch |
 //!
 //! `rediss+cluster` and `rediss+sentinel` do all of it over TLS. A plain `redis://` address whose server
-//! answers MOVED is from then on taken for a node of a cluster.
+//! answers MOVED is from then on taken for a node of a cluster. Whom nodes and sentinels tell of is remembered, for when
+//! those that the URL names are gone.
 
-use std::sync::Once;
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
-use redis::io::tcp::TcpSettings;
-use redis::io::tcp::socket2::TcpKeepalive;
-use redis::{Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Value};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ConnectionAddr, ConnectionInfo, Value};
 
+use super::address::{nodes, sentinels, server, without_password};
 use super::greeting::without_credentials;
 use super::{PATIENCE, connect, unreachable};
 use crate::error::{Error, Result};
 
-/// A silent connection is probed after this time …
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
-/// … then this often …
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(2);
-/// … and given up after so many unanswered probes.
-const KEEPALIVE_PROBES: u32 = 3;
-/// Sent data that nobody acknowledges for this long means that the connection is dead.
-const USER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The port of a sentinel that the URL gives none.
-const SENTINEL_PORT: u16 = 26379;
+/// So many nodes are remembered at most, those of the queue's own slot first.
+const MOST_KNOWN: usize = 64;
 
 /// Finds the server that serves one queue.
 #[derive(Debug)]
 pub struct Endpoint {
+    /// Those that the URL names.
     seeds: Vec<ConnectionInfo>,
+    /// Those of which somebody told the last time: any of the seeds may be gone for good by now.
+    known: Mutex<Vec<ConnectionInfo>>,
     way: Way,
     queue: String,
     address: String,
@@ -63,11 +59,14 @@ impl Endpoint {
             .split_once("://")
             .ok_or_else(|| Error::Address(format!("not a Redis URL: {}", without_password(url))))?;
         let (seeds, way) = match scheme.split_once('+') {
-            Some((base @ ("redis" | "rediss"), "cluster")) => (seeds(base, rest, "", 6379)?, Way::Cluster),
-            Some((base @ ("redis" | "rediss"), "sentinel")) => sentinels(base, rest)?,
+            Some((base @ ("redis" | "rediss"), "cluster")) => (nodes(base, rest)?, Way::Cluster),
+            Some((base @ ("redis" | "rediss"), "sentinel")) => {
+                let (seeds, master, node) = sentinels(base, rest)?;
+                (seeds, Way::Sentinel { master, node: Box::new(node) })
+            }
             _ => (vec![server(url)?], Way::Direct(AtomicBool::new(false))),
         };
-        Ok(Self { seeds, way, queue: queue.to_owned(), address: without_password(url) })
+        Ok(Self { seeds, known: Mutex::default(), way, queue: queue.to_owned(), address: without_password(url) })
     }
 
     /// The address as it may be shown: without a password.
@@ -98,13 +97,15 @@ impl Endpoint {
         }
     }
 
-    /// The first useful answer of any seed.
-    async fn ask_seeds<'a, F>(&'a self, ask: impl Fn(&'a Self, &'a ConnectionInfo) -> F) -> Result<ConnectionInfo>
-    where
-        F: Future<Output = Result<ConnectionInfo>>,
-    {
+    /// The first useful answer of any seed, or else of any that is known besides.
+    async fn ask_seeds(
+        &self,
+        ask: impl AsyncFn(&Self, &ConnectionInfo) -> Result<ConnectionInfo>,
+    ) -> Result<ConnectionInfo> {
         let mut last = Error::Address("no address".to_owned());
-        for seed in &self.seeds {
+        let is_new = |info: &&ConnectionInfo| self.seeds.iter().all(|seed| seed.addr() != info.addr());
+        let known: Vec<_> = self.known().iter().filter(is_new).cloned().collect();
+        for seed in self.seeds.iter().chain(&known) {
             match ask(self, seed).await {
                 Ok(info) => return Ok(info),
                 Err(error) => {
@@ -119,15 +120,29 @@ impl Endpoint {
         Err(last)
     }
 
+    /// Remembers whom `teller` has told of, and itself.
+    fn get_to_know(&self, teller: &ConnectionInfo, others: impl Iterator<Item = ConnectionInfo>) {
+        let others = others.filter(|other| other.addr() != teller.addr());
+        *self.known() = std::iter::once(teller.clone()).chain(others).take(MOST_KNOWN).collect();
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<ConnectionInfo>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn owner_of_slot(&self, seed: &ConnectionInfo) -> Result<ConnectionInfo> {
         let mut node = connect(seed.clone()).await?;
         let slot = answer(&mut node, redis::cmd("CLUSTER").arg("KEYSLOT").arg(&self.queue)).await?;
         let slots = answer(&mut node, redis::cmd("CLUSTER").arg("SLOTS")).await?;
-        let (host, port) = owner_in(&slot, &slots)
-            .ok_or_else(|| unreachable(seed, format!("it knows no node that serves the slot of {}", self.queue)))?;
+        let Value::Int(slot) = slot else { return Err(Error::Unexpected(format!("CLUSTER KEYSLOT: {slot:?}"))) };
+        let (owner, nodes) = nodes_for(slot, served_in(slots));
         // A node that does not know its own name answers an empty one: it is the node just asked.
-        let host = if host.is_empty() { host_of(seed) } else { host };
-        Ok(moved_to(seed, host, port))
+        let at = |(host, port): (String, u16)| moved_to(seed, if host.is_empty() { host_of(seed) } else { host }, port);
+        let Some(owner) = owner else {
+            return Err(unreachable(seed, format!("it knows no node that serves the slot of {}", self.queue)));
+        };
+        self.get_to_know(seed, nodes.into_iter().map(at));
+        Ok(at(owner))
     }
 
     async fn master_of_sentinel(&self, seed: &ConnectionInfo) -> Result<ConnectionInfo> {
@@ -143,35 +158,70 @@ impl Endpoint {
             connected => connected?,
         };
         let address = answer(&mut sentinel, redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master)).await?;
+        self.ask_for_sentinels(seed, &mut sentinel, master).await;
         let (host, port): (String, u16) = redis::from_redis_value(address)
             .map_err(|_| unreachable(seed, format!("this sentinel knows no master named {master}")))?;
         Ok(moved_to(node, host, port))
     }
+
+    /// Notes which other sentinels one of them knows. It need not tell.
+    async fn ask_for_sentinels(&self, seed: &ConnectionInfo, sentinel: &mut MultiplexedConnection, master: &str) {
+        let answer = answer(sentinel, redis::cmd("SENTINEL").arg("SENTINELS").arg(master)).await;
+        match answer.map(redis::from_redis_value::<Vec<HashMap<String, String>>>) {
+            Ok(Ok(others)) => {
+                let at = |other: &HashMap<String, String>| {
+                    Some(moved_to(seed, other.get("ip")?.clone(), other.get("port")?.parse().ok()?))
+                };
+                self.get_to_know(seed, others.iter().filter_map(at));
+            }
+            other => tracing::debug!(?other, "this sentinel does not tell of others"),
+        }
+    }
 }
 
 /// What the server answers to a command for which it need not look far.
-pub(super) async fn answer(connection: &mut redis::aio::MultiplexedConnection, command: &Cmd) -> Result<Value> {
+pub(super) async fn answer(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value> {
     match tokio::time::timeout(PATIENCE, command.query_async(connection)).await {
         Ok(value) => Ok(value?),
         Err(_) => Err(Error::Unanswered(PATIENCE)),
     }
 }
 
-/// The primary of `slot` in an answer of CLUSTER SLOTS: `[first, last, [host, port, …], …]` per range.
-fn owner_in(slot: &Value, slots: &Value) -> Option<(String, u16)> {
-    let (Value::Int(slot), Value::Array(ranges)) = (slot, slots) else { return None };
-    ranges.iter().find_map(|range| {
+/// Who serves which slots.
+type Served = (RangeInclusive<i64>, Vec<(String, u16)>);
+
+/// An answer of CLUSTER SLOTS: `[first, last, [host, port, …], …]` per range, the primary before its replicas.
+fn served_in(slots: Value) -> Vec<Served> {
+    let range = |range| {
         let Value::Array(range) = range else { return None };
-        let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = range.as_slice() else { return None };
-        let [host, Value::Int(port), ..] = primary.as_slice() else { return None };
-        let host = match host {
-            Value::BulkString(host) => String::from_utf8_lossy(host).into_owned(),
-            Value::SimpleString(host) => host.clone(),
-            _ => String::new(),
-        };
-        (first..=last).contains(&slot).then_some(())?;
-        Some((host, u16::try_from(*port).ok()?))
-    })
+        let [Value::Int(first), Value::Int(last), nodes @ ..] = range.as_slice() else { return None };
+        Some((*first..=*last, nodes.iter().map(address_of).collect::<Option<_>>()?))
+    };
+    match slots {
+        Value::Array(ranges) => ranges.into_iter().filter_map(range).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A node as `[host, port, …]`.
+fn address_of(node: &Value) -> Option<(String, u16)> {
+    let Value::Array(node) = node else { return None };
+    let [host, Value::Int(port), ..] = node.as_slice() else { return None };
+    let host = match host {
+        Value::BulkString(host) => String::from_utf8_lossy(host).into_owned(),
+        Value::SimpleString(host) => host.clone(),
+        _ => String::new(),
+    };
+    Some((host, u16::try_from(*port).ok()?))
+}
+
+/// The primary that serves `slot`, and all nodes that may know its successor, its own replicas first.
+fn nodes_for(slot: i64, mut served: Vec<Served>) -> (Option<(String, u16)>, Vec<(String, u16)>) {
+    served.sort_by_key(|(slots, _)| !slots.contains(&slot));
+    let owner = served.first().filter(|(slots, _)| slots.contains(&slot)).and_then(|(_, nodes)| nodes.first().cloned());
+    let mut seen = HashSet::new();
+    let nodes = served.into_iter().flat_map(|(_, nodes)| nodes).filter(|node| seen.insert(node.clone()));
+    (owner, nodes.collect())
 }
 
 fn host_of(info: &ConnectionInfo) -> String {
@@ -190,62 +240,6 @@ fn moved_to(like: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
         _ => ConnectionAddr::Tcp(host, port),
     };
     like.clone().set_addr(addr)
-}
-
-/// Reads the URL of one server, and arms its connections against a peer that vanishes without a word.
-fn server(url: &str) -> Result<ConnectionInfo> {
-    let info =
-        url.into_connection_info().map_err(|error| Error::Address(format!("{}: {error}", without_password(url))))?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    #[cfg(not(target_os = "windows"))]
-    let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
-    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(USER_TIMEOUT);
-    Ok(info.set_tcp_settings(settings))
-}
-
-/// `[user:password@]host[:port][,host[:port] …]`, each as the URL of one server with `path` behind it.
-fn seeds(base: &str, list: &str, path: &str, default_port: u16) -> Result<Vec<ConnectionInfo>> {
-    let (list, fragment) = list.split_once('#').map_or((list, ""), |(list, fragment)| (list, fragment));
-    let list = list.trim_end_matches('/');
-    let (credentials, hosts) = list.rsplit_once('@').map_or(("", list), |(credentials, hosts)| (credentials, hosts));
-    let at = if credentials.is_empty() { "" } else { "@" };
-    let hash = if fragment.is_empty() { "" } else { "#" };
-    hosts
-        .split(',')
-        .map(|host| {
-            // An IPv6 address stands in brackets, so that a colon behind them begins the port.
-            let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-            let port = if has_port { String::new() } else { format!(":{default_port}") };
-            server(&format!("{base}://{credentials}{at}{host}{port}{path}{hash}{fragment}"))
-        })
-        .collect()
-}
-
-/// `[user:password@]host[:port][,…]/master[/db]`. The credentials are those of the servers; a sentinel that refuses
-/// them is asked without any. Sentinels know no databases.
-fn sentinels(base: &str, rest: &str) -> Result<(Vec<ConnectionInfo>, Way)> {
-    let (list, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (master, db) = path.split_once('/').unwrap_or((path, ""));
-    if master.is_empty() {
-        return Err(Error::Address(format!("{base}+sentinel://host:port/MASTER: the name of the master is missing")));
-    }
-    let path = if db.is_empty() { String::new() } else { format!("/{db}") };
-    let node = seeds(base, list, &path, SENTINEL_PORT)?
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::Address("no address of a sentinel".to_owned()))?;
-    Ok((seeds(base, list, "", SENTINEL_PORT)?, Way::Sentinel { master: master.to_owned(), node: Box::new(node) }))
-}
-
-/// The URL as it may stand in a log.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, hosts))) => format!("{scheme}://…@{hosts}"),
-        (None, Some((_, hosts))) => format!("…@{hosts}"),
-        (_, None) => url.to_owned(),
-    }
 }
 
 /// Chooses the TLS implementation for this process once; a program that chose before keeps its own.
@@ -307,17 +301,23 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_of_a_slot_is_the_primary_of_its_range() {
+    fn the_owner_of_a_slot_is_the_primary_of_its_range_and_its_replicas_are_known_first() {
         let node = |host: &str, port| {
             Value::Array(vec![Value::BulkString(host.into()), Value::Int(port), Value::BulkString("id".into())])
         };
         let slots = Value::Array(vec![
             Value::Array(vec![Value::Int(0), Value::Int(99), node("a", 7001), node("b", 7002)]),
-            Value::Array(vec![Value::Int(100), Value::Int(16383), node("", 7003)]),
+            Value::Array(vec![Value::Int(100), Value::Int(16383), node("", 7003), node("d", 7004)]),
+            Value::Array(vec![Value::Int(16384), Value::Int(16390), node("a", 7001)]),
         ]);
-        assert_eq!(owner_in(&Value::Int(99), &slots), Some(("a".to_owned(), 7001)));
-        assert_eq!(owner_in(&Value::Int(100), &slots), Some((String::new(), 7003)));
-        assert_eq!(owner_in(&Value::Int(20000), &slots), None);
+        let address = |host: &str, port| (host.to_owned(), port);
+        let for_slot = |slot| nodes_for(slot, served_in(slots.clone()));
+        let (owner, known) = for_slot(100);
+        assert_eq!(owner, Some(address("", 7003)));
+        assert_eq!(known, [address("", 7003), address("d", 7004), address("a", 7001), address("b", 7002)]);
+        assert_eq!(for_slot(99).0, Some(address("a", 7001)));
+        let (owner, known) = for_slot(20_000);
+        assert_eq!((owner, known.len()), (None, 4));
     }
 
     /// Answers every command by its name, on one connection after the other; its port.

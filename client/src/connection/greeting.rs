@@ -8,7 +8,7 @@ use redis::{Cmd, ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 /// What is left for the crate to say, and the commands that are to follow.
 pub(super) fn own_words(info: ConnectionInfo) -> (ConnectionInfo, Vec<Cmd>) {
-    let settings = info.redis_settings().clone();
+    let settings = with_password(info.redis_settings());
     let mut words = Vec::new();
     let bare = match (settings.protocol(), settings.password()) {
         (ProtocolVersion::RESP2, Some(password)) => {
@@ -23,6 +23,14 @@ pub(super) fn own_words(info: ConnectionInfo) -> (ConnectionInfo, Vec<Cmd>) {
         words.push(redis::cmd("SELECT").arg(settings.db()).to_owned());
     }
     (info.set_redis_settings(bare.set_db(0)), words)
+}
+
+/// A user without a password has an empty one: said nothing of, he would be `default`.
+fn with_password(settings: &RedisConnectionInfo) -> RedisConnectionInfo {
+    match (settings.username(), settings.password()) {
+        (Some(_), None) => settings.clone().set_password(""),
+        _ => settings.clone(),
+    }
 }
 
 /// The same settings, told to a server as a stranger.
@@ -48,6 +56,7 @@ mod tests {
         assert_eq!((bare.username(), bare.password(), bare.db()), (None, None, 0));
         assert_eq!(words, ["*3 $4 AUTH $4 user $6 secret ", "*2 $6 SELECT $1 3 "]);
         assert_eq!(words_of("redis://:secret@host").1, ["*2 $4 AUTH $6 secret "]);
+        assert_eq!(words_of("redis://user@host").1, ["*3 $4 AUTH $4 user $0  "]);
         assert!(words_of("redis://host").1.is_empty());
     }
 
@@ -55,6 +64,7 @@ mod tests {
     fn in_resp3_the_credentials_stay_with_hello() {
         let (bare, words) = words_of("redis://user:secret@host/3?protocol=resp3");
         assert_eq!((bare.password(), bare.db()), (Some("secret"), 0));
+        assert_eq!(words_of("redis://user@host?protocol=resp3").0.password(), Some(""));
         assert_eq!(words, ["*2 $6 SELECT $1 3 "]);
     }
 }

@@ -4,6 +4,7 @@
 //! command blocks the whole connection. So each purpose has a connection of its own, and nothing here
 //! reconnects behind the caller's back: the caller must know that its session is over.
 
+mod address;
 mod backoff;
 mod complaint;
 mod endpoint;
