@@ -12,7 +12,7 @@ use crate::generator::Generator;
 use crate::handler::{EventHandler, Handling, Retries, Stance};
 use crate::leadership::{Candidate, Leader};
 use crate::ledger::Ledger;
-use crate::queue::Queue;
+use crate::queue::{Info, Queue};
 use crate::shutdown::Shutdown;
 
 /// What a copy may become.
@@ -57,10 +57,11 @@ impl<H: EventHandler> Peer<H> {
     /// it has started. Errors: the server cannot serve this queue at all (no module, another type, no permission), found
     /// out at the beginning; later the peer only waits for better times.
     pub async fn run(self, shutdown: &Shutdown) -> Result<()> {
-        tokio::select! {
+        let info = tokio::select! {
             checked = self.check() => checked?,
             () = shutdown.requested() => return Ok(()),
-        }
+        };
+        self.warn_of_fewer_retries(&info);
         let (stance, watched) = watch::channel(Stance::Claim);
         let handling = self.start_handling(watched);
         let led = self.lead_again_and_again(&stance, shutdown).await;
@@ -78,11 +79,11 @@ impl<H: EventHandler> Peer<H> {
     }
 
     /// Waits for the server, then asks it for the queue.
-    async fn check(&self) -> Result<()> {
+    async fn check(&self) -> Result<Info> {
         let (mut backoff, mut complaint) = (Backoff::new(), Complaint::new());
         loop {
             match self.ask_once().await {
-                Ok(()) => return Ok(()),
+                Ok(info) => return Ok(info),
                 // Somebody can repair a broken queue while we wait, with DEL or RESTORE.
                 Err(error) if error.is_passing() || matches!(error, Error::Broken(_)) => {
                     if complaint.is_due(&error) {
@@ -95,9 +96,24 @@ impl<H: EventHandler> Peer<H> {
         }
     }
 
-    async fn ask_once(&self) -> Result<()> {
+    async fn ask_once(&self) -> Result<Info> {
         let connection = Connection::open(&self.endpoint).await?;
-        Queue::new(connection, self.endpoint.queue()).info().await.map(drop)
+        Queue::new(connection, self.endpoint.queue()).info().await
+    }
+
+    /// The queue has the last word on how often a message is delivered.
+    fn warn_of_fewer_retries(&self, info: &Info) {
+        let retries = self.retries.count;
+        if self.role != Role::Generator
+            && let Ok(max_deliveries @ 1..) = info.number("max-deliveries")
+            && u64::from(retries) >= max_deliveries
+        {
+            tracing::warn!(
+                retries,
+                max_deliveries,
+                "the queue ends the retries earlier; MQ.CONFIG … max-deliveries changes it"
+            );
+        }
     }
 
     fn start_handling(&self, stance: watch::Receiver<Stance>) -> Option<JoinHandle<()>> {

@@ -130,3 +130,26 @@ fn peers_with_retries_complete_everything_once_and_fail_only_what_failed_every_t
     });
     assert_eq!(noted, [info.int("acked"), info.int("failed")]);
 }
+
+#[test]
+fn retries_that_the_queue_will_not_grant_are_warned_of() {
+    let server = Server::start();
+    let mut c = server.connect();
+    c.ok("MQ.CONFIG mq max-deliveries 5");
+    c.ok("MQ.CONFIG endless max-deliveries 0");
+    for (arguments, is_warned_of) in [
+        ("--retries 5", true),
+        ("--retries 4", false),
+        ("--retries 20 --queue unborn", true),
+        ("--retries 19 --queue unborn", false),
+        ("--retries 1000 --queue endless", false),
+        ("--retries 5 --role generator", false),
+    ] {
+        let peer = Peer::spawn(&server, arguments);
+        until("it leads", || peer.stderr().contains("lead"));
+        peer.terminate();
+        let finished = peer.finish();
+        let warned_of = finished.stderr.contains("the queue ends the retries earlier");
+        assert_eq!(warned_of, is_warned_of, "{arguments}: {finished:?}");
+    }
+}

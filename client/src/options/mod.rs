@@ -51,6 +51,9 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Takes all failed messages out of Redis, prints them, and ends
+    ///
+    /// Only what was printed is taken. A pipe's reader has to have read it, too: into a pipe, getErrors ends once its
+    /// reader has read all, and waits for as long as that takes. Ended before, it loses nothing.
     #[command(name = "getErrors", alias = "get-errors")]
     GetErrors,
     /// Lists the failed messages and leaves them where they are; `errors redrive` makes them ready again
@@ -65,6 +68,9 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// redis://, rediss://, unix:///path, redis+cluster://host,host …, redis+sentinel://host,host …/master
+    ///
+    /// rediss:// is TLS: SSL_CERT_FILE in the environment names other roots of trust than the system's, #insecure at the
+    /// end of the URL trusts anybody. Client certificates are not supported.
     #[arg(
         long,
         global = true,
@@ -102,6 +108,9 @@ pub struct Common {
     #[arg(long, global = true, default_value = "1000ms", value_parser = duration, value_name = "TIME")]
     pub handler_delay: Duration,
     /// How often a message that fails is tried again before it goes to the error store
+    ///
+    /// The queue's max-deliveries is the end in any case: by default 20, so that 19 retries are the most. MQ.CONFIG QUEUE
+    /// max-deliveries N changes it.
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub retries: u32,
     /// How long it rests before that: at random between MIN and a bound that doubles with each delivery up to MAX
