@@ -15,6 +15,9 @@ use crate::queue::Figure;
 /// A lease with less than this left should have been renewed.
 const SHORT_LEASE: Duration = Duration::from_secs(2);
 
+/// Lines for what is wrong: its last words say what helps, but the figures need room, too.
+const LONGEST_CAUSE: usize = 4;
+
 /// Between two facts on one line.
 const BETWEEN: &str = "  ";
 
@@ -48,8 +51,25 @@ pub(super) fn trouble(watched: &Watched, columns: u16, now: Instant) -> Vec<Line
         _ => "NO FIGURES",
     };
     let cause = plain(trouble.error.to_string().as_bytes());
-    let texts = [format!(" {what} for {since}, trying again; those below are {age} old"), format!(" {cause}")];
-    texts.iter().map(|text| Line::styled(left(text, columns.into()), ALARM)).collect()
+    let what = format!("{what} for {since}, trying again; the figures below are {age} old");
+    let room = usize::from(columns).saturating_sub(1);
+    let lines = std::iter::once(what).chain(wrapped(&cause, room).into_iter().take(LONGEST_CAUSE));
+    lines.map(|line| Line::styled(left(&format!(" {line}"), columns.into()), ALARM)).collect()
+}
+
+/// The words of `text` on as few lines of so many columns as hold them.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// What stands beside the levels.

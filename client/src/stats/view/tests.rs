@@ -187,7 +187,7 @@ fn a_server_that_does_not_answer_is_named_and_its_return_noticed() {
     watched.note(Err(Error::Lost("connection refused".to_owned())), later(4));
     let gone = picture(&watched, later(6), 80, 24);
     let banner = lines(&gone)[1..3].concat();
-    for words in ["NO ANSWER for 4.0s", "those below are 6.0s old", "connection refused"] {
+    for words in ["NO ANSWER for 4.0s", "figures below are 6.0s old", "connection refused"] {
         assert!(banner.contains(words), "{words}: {banner}");
     }
     assert!(stands_out(&gone, "NO ANSWER", Some(Color::Red), Modifier::BOLD));
@@ -202,9 +202,12 @@ fn a_server_that_does_not_answer_is_named_and_its_return_noticed() {
 fn a_refusal_is_an_answer() {
     let now = Instant::now();
     let mut watched = watched(busy(now));
-    watched.note(Err(Error::WrongType("the key holds a string".to_owned())), now);
-    let banner = lines(&picture(&watched, now, 80, 24))[1..3].concat();
-    assert!(banner.contains("NO FIGURES") && banner.contains("holds a string"), "{banner}");
+    watched.note(Err(Error::from_answer("NOAUTH", "Authentication required.")), now);
+    let lines = lines(&picture(&watched, now, 80, 24));
+    assert!(lines[1].contains("NO FIGURES"), "{}", lines[1]);
+    let cause: Vec<&str> = lines[2..4].iter().map(|line| line.trim()).collect();
+    assert_eq!(cause.join(" "), Error::from_answer("NOAUTH", "Authentication required.").to_string());
+    assert!(lines[4].starts_with("ready"), "{}", lines[4]);
 }
 
 #[test]
