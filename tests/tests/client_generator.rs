@@ -254,3 +254,25 @@ fn generators_come_back_after_the_server_was_killed_and_go_on_where_the_log_ends
     }
     without_gap_or_repeat(&mut c);
 }
+
+#[test]
+fn a_server_that_closes_idle_connections_closes_none_that_a_peer_relies_on() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let roles = ["--role auto --limit 5", "--role handler --handler-delay 0"];
+    let peers = roles.map(|role| Peer::spawn(&server, &format!("{role} --interval 5ms")));
+    until("all is done", || {
+        let info = c.fields("MQ.INFO mq");
+        info.int("acked") + info.int("errors") == 5
+    });
+    let token = c.leader("MQ.LEADER mq").token;
+    let connected = c.server_count("stats", "total_connections_received");
+    c.ok("CONFIG SET timeout 3");
+    let idle = Instant::now();
+    while idle.elapsed() < Duration::from_secs(8) {
+        assert_eq!(c.leader("MQ.LEADER mq").token, token);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(c.server_count("stats", "total_connections_received"), connected, "nobody had to connect again");
+    assert!(peers.iter().all(|peer| !peer.stderr().contains("WARN")));
+}

@@ -137,7 +137,7 @@ impl Endpoint {
         let Value::Int(slot) = slot else { return Err(Error::Unexpected(format!("CLUSTER KEYSLOT: {slot:?}"))) };
         let (owner, nodes) = nodes_for(slot, served_in(slots));
         // A node that does not know its own name answers an empty one: it is the node just asked.
-        let at = |(host, port): (String, u16)| moved_to(seed, if host.is_empty() { host_of(seed) } else { host }, port);
+        let at = |(host, port): Address| moved_to(seed, if host.is_empty() { host_of(seed) } else { host }, port);
         let Some(owner) = owner else {
             return Err(unreachable(seed, format!("it knows no node that serves the slot of {}", self.queue)));
         };
@@ -187,8 +187,11 @@ pub(super) async fn answer(connection: &mut MultiplexedConnection, command: &Cmd
     }
 }
 
+/// Host and port of a node.
+type Address = (String, u16);
+
 /// Who serves which slots.
-type Served = (RangeInclusive<i64>, Vec<(String, u16)>);
+type Served = (RangeInclusive<i64>, Vec<Address>);
 
 /// An answer of CLUSTER SLOTS: `[first, last, [host, port, …], …]` per range, the primary before its replicas.
 fn served_in(slots: Value) -> Vec<Served> {
@@ -204,7 +207,7 @@ fn served_in(slots: Value) -> Vec<Served> {
 }
 
 /// A node as `[host, port, …]`.
-fn address_of(node: &Value) -> Option<(String, u16)> {
+fn address_of(node: &Value) -> Option<Address> {
     let Value::Array(node) = node else { return None };
     let [host, Value::Int(port), ..] = node.as_slice() else { return None };
     let host = match host {
@@ -216,7 +219,7 @@ fn address_of(node: &Value) -> Option<(String, u16)> {
 }
 
 /// The primary that serves `slot`, and all nodes that may know its successor, its own replicas first.
-fn nodes_for(slot: i64, mut served: Vec<Served>) -> (Option<(String, u16)>, Vec<(String, u16)>) {
+fn nodes_for(slot: i64, mut served: Vec<Served>) -> (Option<Address>, Vec<Address>) {
     served.sort_by_key(|(slots, _)| !slots.contains(&slot));
     let owner = served.first().filter(|(slots, _)| slots.contains(&slot)).and_then(|(_, nodes)| nodes.first().cloned());
     let mut seen = HashSet::new();

@@ -18,7 +18,7 @@ use crate::queue::{Bond, Claim, Message, Queue, Receipt};
 /// the connection.
 const BLOCK: Duration = Duration::from_secs(3);
 
-/// While nothing is claimed but messages are still processed: how often the session is checked.
+/// While nothing is claimed: how often the session is checked, which also keeps the server from closing an idle connection.
 const SESSION_CHECK: Duration = Duration::from_secs(1);
 
 /// How often a blocked claim is asked to end.
@@ -105,7 +105,7 @@ impl<H: EventHandler> Handling<H> {
             let now = *stance.borrow_and_update();
             let step = match now {
                 Stance::Finish => return Ok(()),
-                Stance::Pause => self.pause(session, running, stance).await,
+                Stance::Pause => self.pause(session, stance).await,
                 Stance::Claim => self.claim_once(session, running, stance, &mut lessons.portion).await,
             };
             match step {
@@ -128,23 +128,12 @@ impl<H: EventHandler> Handling<H> {
     }
 
     /// Waits for another stance, and sees to it that a dead session does not go unnoticed.
-    async fn pause(
-        &self,
-        session: &Session,
-        running: &Running,
-        stance: &mut watch::Receiver<Stance>,
-    ) -> Result<ControlFlow<()>> {
-        loop {
-            tokio::select! {
-                changed = stance.changed() => {
-                    return Ok(if changed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) });
-                }
-                () = tokio::time::sleep(SESSION_CHECK) => {
-                    if running.count() > 0 {
-                        session.look().await?;
-                    }
-                }
+    async fn pause(&self, session: &Session, stance: &mut watch::Receiver<Stance>) -> Result<ControlFlow<()>> {
+        tokio::select! {
+            changed = stance.changed() => {
+                Ok(if changed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             }
+            error = session_end(session) => Err(error),
         }
     }
 
@@ -237,12 +226,15 @@ impl<H: EventHandler> Handling<H> {
 /// Cancels the handlers of a session that is over.
 fn end_session(error: &Error, running: &Running, complaint: &mut Complaint) {
     let cancelled = running.cancel_all();
-    if complaint.is_due(error) || cancelled > 0 {
+    let is_due = complaint.is_due(error);
+    if cancelled > 0 {
         tracing::warn!(
             %error,
             cancelled,
             "the session is over, and the claims with it; handlers that ran are cancelled, others get their messages"
         );
+    } else if is_due {
+        tracing::info!(%error, "the session is over; no handler ran");
     }
 }
 

@@ -10,7 +10,7 @@ use super::claims::UNBLOCK_AGAIN;
 use super::extending::extend;
 use super::running::{Completion, Errand, Running};
 use super::{Handling, Retries};
-use crate::connection::{Backoff, Complaint, Connection, Endpoint};
+use crate::connection::{Backoff, Complaint, Connection, Endpoint, LONGEST_SILENCE};
 use crate::error::{Error, Result};
 use crate::ledger::{Entry, Ledger};
 use crate::queue::{Failed, Failure, Queue, Receipt, Settled};
@@ -84,6 +84,7 @@ impl Settling {
     pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Errand>) {
         // A claim is extended when less than half of its lease is left: four looks per lease are enough.
         let mut looks = tokio::time::interval(self.lease / 4);
+        let mut pings = tokio::time::interval(LONGEST_SILENCE);
         let mut errands = Vec::with_capacity(BATCH);
         loop {
             let again_at = self.again_at.unwrap_or_else(Instant::now);
@@ -104,6 +105,10 @@ impl Settling {
                     self.extend_long_claims().await;
                     // While the server is silent a look takes long. The next one must not be due at its end: errands wait.
                     looks.reset();
+                }
+                _ = pings.tick() => {
+                    self.ping().await;
+                    pings.reset();
                 }
                 () = tokio::time::sleep_until(again_at), if self.again_at.is_some() => self.tell_pending().await,
             }
@@ -299,6 +304,18 @@ impl Settling {
             tracing::warn!(count = lost.len(), "claims were lost; their handlers are cancelled");
         }
         Ok(())
+    }
+
+    /// Keeps the server from closing a connection that has nothing to tell for long. One that is gone is opened again when
+    /// it is needed.
+    async fn ping(&mut self) {
+        if let Some(queue) = &self.queue
+            && let Err(error) = queue.connection().ping().await
+            && error.is_lost()
+        {
+            tracing::debug!(%error, "the connection for completions is gone");
+            self.queue = None;
+        }
     }
 
     async fn unblock(&mut self, id: i64) -> Result<()> {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::connection::LONGEST_SILENCE;
+
 /// The margin is this part of the lease …
 const MARGIN_PART: u32 = 8;
 /// … and no more than this.
@@ -38,8 +40,9 @@ impl TrustWindow {
 }
 
 /// How often a lease is renewed. A renewal that fails is tried again at once, so this leaves it twice as long to succeed.
+/// The connection, on which nothing else may happen for long, is not left idle meanwhile.
 pub fn renewal_interval(lease: Duration) -> Duration {
-    lease / 3
+    (lease / 3).min(LONGEST_SILENCE)
 }
 
 fn margin(lease: Duration) -> Duration {
