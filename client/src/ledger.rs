@@ -25,9 +25,12 @@ const NUMBERS: u32 = 1 << 29;
 
 /// KEYS: queue, processed, failed. ARGV: how many receipts to acknowledge; for each receipt, number; then for each
 /// failure receipt, number, the time to its retry in ms or an empty string, reason. Returns how many counted. The queue
-/// may refuse a retry (max-deliveries), so its answer, not the wish, decides whether a failure is noted. The shebang makes Redis refuse the script as a whole
-/// when it is out of memory, instead of between a completion and its entry.
+/// may refuse a retry (max-deliveries), so its answer, not the wish, decides whether a failure is noted. The shebang makes
+/// Redis refuse the script as a whole when it is out of memory, instead of between a completion and its entry; so does the
+/// look at both bitfields when one of them is something else.
 const SCRIPT: &str = r"#!lua
+redis.call('BITFIELD', KEYS[2], 'GET', 'u8', 0)
+redis.call('BITFIELD', KEYS[3], 'GET', 'u8', 0)
 local counted = 0
 local failures = 2 + 2 * tonumber(ARGV[1])
 for i = 2, failures - 1, 2 do
@@ -92,8 +95,11 @@ impl Ledger {
         format!("{}:terms", self.processed)
     }
 
-    /// The number that a payload carries, if it has a place in the ledger.
+    /// The number that a payload carries, if it has a place in the ledger: as a generator writes it, neither +5 nor 007.
     pub fn number_of(payload: &[u8]) -> Option<u32> {
+        if !matches!(payload, [b'0'] | [b'1'..=b'9', ..]) {
+            return None;
+        }
         std::str::from_utf8(payload).ok()?.parse().ok().filter(|number| *number < NUMBERS)
     }
 
@@ -120,9 +126,16 @@ impl Ledger {
                 command.arg(entry.receipt.0).arg(entry.number).arg(retry_ms).arg(failure.reason);
             }
         }
-        match queue.connection().ask(&command, std::time::Duration::ZERO).await? {
-            Value::Int(counted) => Ok(counted.unsigned_abs()),
-            other => Err(Error::Unexpected(format!("the ledger's script answered {other:?}"))),
+        match queue.connection().ask(&command, std::time::Duration::ZERO).await {
+            Ok(Value::Int(counted)) => Ok(counted.unsigned_abs()),
+            Err(Error::WrongType(_)) => Err(Error::WrongType(format!(
+                "one of the keys {} and {} is no ledger, or {} no queue: use another --ledger, or delete the key",
+                self.processed,
+                self.failed_key(),
+                queue.name()
+            ))),
+            Err(error) => Err(error),
+            Ok(other) => Err(Error::Unexpected(format!("the ledger's script answered {other:?}"))),
         }
     }
 
@@ -143,7 +156,7 @@ mod tests {
     fn only_small_decimal_numbers_have_a_place() {
         assert_eq!(Ledger::number_of(b"0"), Some(0));
         assert_eq!(Ledger::number_of(b"999999"), Some(999_999));
-        for other in [&b""[..], b"-1", b"1.5", b"536870912", b"99999999999", b"\xff", b"12a"] {
+        for other in [&b""[..], b"-1", b"1.5", b"536870912", b"99999999999", b"\xff", b"12a", b"+5", b"007"] {
             assert_eq!(Ledger::number_of(other), None, "{other:?}");
         }
     }

@@ -163,6 +163,22 @@ fn a_refused_completion_is_given_up_and_the_others_count() {
 }
 
 #[test]
+fn a_ledger_that_is_something_else_lets_nothing_be_completed_without_an_entry() {
+    for key in ["ledger", "ledger:failed"] {
+        let server = Server::start();
+        let mut c = server.connect();
+        c.int(format!("RPUSH {key} a"));
+        push_numbers(&mut c, 30);
+        let peer = Peer::spawn(&server, "--role handler --handler-delay 1ms --ledger ledger --lease 1s");
+        until("it says so", || peer.stderr().contains("one of the keys ledger and ledger:failed is no ledger"));
+        assert_eq!(settled(&mut c), 0, "{key}");
+        c.int(format!("DEL {key}"));
+        until("all are settled", || settled(&mut c) == 30);
+        each_completed_once(&mut c, 30);
+    }
+}
+
+#[test]
 fn a_handler_that_may_only_use_the_queue_keeps_its_session() {
     let server = Server::start();
     let mut c = server.connect();
