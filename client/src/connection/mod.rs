@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value,
+};
 
 pub use self::backoff::Backoff;
 pub use self::complaint::Complaint;
@@ -56,6 +58,11 @@ impl Connection {
     /// Opens another connection in place of this one, to the server that serves the queue now; one attempt.
     pub async fn open_again(&self) -> Result<Self> {
         Self::open(&self.endpoint).await
+    }
+
+    /// The server to which it was opened.
+    pub fn server(&self) -> &ConnectionAddr {
+        self.server.addr()
     }
 
     /// Opens a connection, trying for ever, whatever the reason; the waits grow and are jittered. For a process that

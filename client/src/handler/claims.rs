@@ -160,7 +160,8 @@ impl<H: EventHandler> Handling<H> {
             messages = &mut answer => messages?,
             () = unwanted(stance) => loop {
                 if let Some(id) = session.id {
-                    running.ask(Errand::Unblock { id, asked_at: Instant::now() });
+                    let server = session.queue.connection().server().clone();
+                    running.ask(Errand::Unblock { server, id, asked_at: Instant::now() });
                 }
                 tokio::select! {
                     messages = &mut answer => break messages?,

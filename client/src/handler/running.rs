@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use redis::ConnectionAddr;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -36,8 +37,10 @@ pub(super) struct Completion {
 #[derive(Debug)]
 pub(super) enum Errand {
     Complete(Completion),
-    /// End the blocking command of this connection (CLIENT UNBLOCK); asked for again and again until it has ended.
+    /// End the blocking command of this connection (CLIENT UNBLOCK), whose number `id` is `server`'s; asked for again and
+    /// again until it has ended.
     Unblock {
+        server: ConnectionAddr,
         id: i64,
         asked_at: Instant,
     },

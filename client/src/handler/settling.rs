@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::ConnectionAddr;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -121,11 +122,13 @@ impl Settling {
             match errand {
                 Errand::Complete(completion) => self.pending.push(Pending { completion, told: false }),
                 // One attempt per batch is enough. Whoever has stopped asking needs none.
-                Errand::Unblock { id, asked_at } => unblock = (asked_at.elapsed() < 2 * UNBLOCK_AGAIN).then_some(id),
+                Errand::Unblock { server, id, asked_at } => {
+                    unblock = (asked_at.elapsed() < 2 * UNBLOCK_AGAIN).then_some((server, id));
+                }
             }
         }
-        if let Some(id) = unblock {
-            let result = self.unblock(id).await;
+        if let Some((server, id)) = unblock {
+            let result = self.unblock(&server, id).await;
             self.report("unblock a claim", result);
         }
         if self.again_at.is_none() {
@@ -139,8 +142,8 @@ impl Settling {
         let mut left = std::mem::take(&mut self.pending);
         let mut heard = true;
         while !left.is_empty() {
-            let rest = left.split_off(left.len().min(BATCH));
-            heard &= self.tell(std::mem::replace(&mut left, rest)).await;
+            let batch = split_batch(&mut left);
+            heard &= self.tell(batch).await;
             if self.queue.is_none() {
                 self.keep(std::mem::take(&mut left));
             }
@@ -156,9 +159,9 @@ impl Settling {
         }
     }
 
-    /// One exchange with the server; whether it heard all of them.
+    /// One exchange with the server; whether it heard all of them. All were told before, or none was.
     async fn tell(&mut self, batch: Vec<Pending>) -> bool {
-        let told_before = batch.iter().any(|pending| pending.told);
+        let told_before = batch.first().is_some_and(|pending| pending.told);
         let queue = match self.queue().await {
             Ok(queue) => queue,
             // Whatever the reason, another attempt to connect may succeed.
@@ -318,9 +321,15 @@ impl Settling {
         }
     }
 
-    async fn unblock(&mut self, id: i64) -> Result<()> {
+    /// Ends the blocking command of the connection whose number `id` is `server`'s. After a failover that may be another
+    /// server than the one that completions go to, where somebody else has the number.
+    async fn unblock(&mut self, server: &ConnectionAddr, id: i64) -> Result<()> {
+        let queue = self.queue().await?;
+        if queue.connection().server() != server {
+            return Ok(());
+        }
         let command = redis::cmd("CLIENT").arg("UNBLOCK").arg(id).to_owned();
-        self.queue().await?.connection().ask(&command, Duration::ZERO).await.map(drop)
+        queue.connection().ask(&command, Duration::ZERO).await.map(drop)
     }
 
     /// The queue through a live connection; one attempt to open one.
@@ -346,5 +355,36 @@ impl Settling {
                 None
             }
         }
+    }
+}
+
+/// Takes a batch off `pending`: of those that were told before, while there are any. What counts of these cannot be known,
+/// so they are not counted together with the others.
+fn split_batch(pending: &mut Vec<Pending>) -> Vec<Pending> {
+    pending.sort_by_key(|pending| !pending.told);
+    let alike = pending.iter().filter(|other| other.told == pending[0].told).count();
+    let rest = pending.split_off(alike.min(BATCH));
+    std::mem::replace(pending, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_before_is_told_apart_from_the_rest() {
+        let pending = |(number, told)| {
+            let completion = Completion { receipt: Receipt(number), deliveries: 1, number: None, outcome: Ok(()) };
+            Pending { completion, told }
+        };
+        let told = (0..1_500).map(|number| (number, number % 3 == 0));
+        let mut left: Vec<_> = told.map(pending).collect();
+        let mut batches = Vec::new();
+        while !left.is_empty() {
+            let batch = split_batch(&mut left);
+            assert!(batch.iter().all(|pending| pending.told == batch[0].told));
+            batches.push((batch[0].told, batch.len()));
+        }
+        assert_eq!(batches, [(true, 500), (false, 1_000)]);
     }
 }
