@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, fs, path::Path, process::Stdio, time::Duration};
 
-use mq_tests::{Finished, Peer, left_pipe, skip, until};
+use mq_tests::{Finished, Peer, full_pipe, left_pipe, skip, until};
 use tempfile::TempDir;
 
 /// The unmodified event handler takes up to a second per message, and a killed one's messages again.
@@ -80,6 +80,23 @@ fn an_interrupted_demo_leaves_nothing_behind() {
         assert!(!finished.status.success(), "there is no verdict: {finished:?}");
         nothing_is_left(home.path(), &finished);
     }
+}
+
+#[test]
+fn a_demo_whose_progress_waits_for_a_reader_can_be_interrupted() {
+    let home = TempDir::with_prefix("mq-demo-").expect("a temporary directory");
+    if processes_of(home.path()).is_none() {
+        skip!("no /proc to see processes in");
+    }
+    let (_reader, stderr) = full_pipe();
+    let environment = [("TMPDIR", home.path().as_os_str())];
+    let arguments = "demo --messages 100000 --peers 2 --kills 0";
+    let peer = Peer::spawn_onto(arguments, &environment, Stdio::piped(), stderr);
+    until("server and peers run", || processes_of(home.path()) >= Some(4));
+    peer.interrupt();
+    let finished = peer.finish();
+    assert_eq!(finished.status.code(), Some(130), "{finished:?}");
+    nothing_is_left(home.path(), &finished);
 }
 
 #[test]
