@@ -2,11 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Too much of it, and it is divided by so much.
-const DIVISOR: usize = 4;
-
-/// A number of messages that comes down to one while their payloads arrive too late, and goes up again when they arrive
-/// with time to spare.
+/// A number of messages that falls to one when their payloads arrive too late, and doubles whenever they arrive with time to
+/// spare.
 #[derive(Debug)]
 pub struct Portion {
     count: usize,
@@ -38,8 +35,8 @@ impl Portion {
         if self.count == 1 {
             return false;
         }
-        self.count = (self.count / DIVISOR).max(1);
-        tracing::warn!(count = self.count, "the reply takes too long to arrive; asking for fewer messages");
+        self.count = 1;
+        tracing::warn!("the reply takes too long to arrive; asking for fewer messages");
         true
     }
 }
@@ -51,13 +48,11 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3_600);
 
     #[test]
-    fn what_is_too_much_comes_down_to_one_and_no_further() {
+    fn after_too_much_there_is_one_and_nothing_less() {
         let mut portion = Portion::new(1_000, 1_000, LONG);
-        let mut counts = Vec::new();
-        while portion.was_too_much() {
-            counts.push(portion.count());
-        }
-        assert_eq!(counts, [250, 62, 15, 3, 1]);
+        assert!(portion.was_too_much());
+        assert_eq!(portion.count(), 1);
+        assert!(!portion.was_too_much());
     }
 
     #[test]
