@@ -8,7 +8,7 @@ mod payload;
 
 use std::time::{Duration, Instant};
 
-use mq_tests::{Churn, Conn, Server, Value, every_state, patience};
+use mq_tests::{Churn, Conn, Server, Value, every_state, patience, until};
 use mutation::{Dice, made_up};
 use payload::Payload;
 
@@ -129,11 +129,18 @@ fn use_it(c: &mut Conn, queue: &str) {
     }
 }
 
-/// What was loaded is as it was when it is dumped and loaded again.
+/// What was loaded is as it was when it is dumped and loaded again. What is left due after a command (a message given back
+/// behind its TTL, say) is done by the module's timer a moment later: then it is looked at once more.
 fn is_itself_again(c: &mut Conn, queue: &str) {
-    let again = dump(c, queue);
-    assert!(restore(c, "again", &again), "what was loaded cannot be loaded again");
-    assert_eq!(c.digest("again"), c.digest(queue));
+    until("nothing is done to it meanwhile", || {
+        let before = c.digest(queue);
+        let again = dump(c, queue);
+        assert!(restore(c, "again", &again), "what was loaded cannot be loaded again");
+        let loaded = c.digest("again");
+        let rests = c.digest(queue) == before;
+        assert!(!rests || loaded == before, "{loaded} of {before}");
+        rests
+    });
 }
 
 /// Loads a payload if it can be, and uses it. Whether it was loaded.
@@ -186,6 +193,7 @@ fn round(c: &mut Conn, seed: u64, count: u64, outcome: &mut Outcome, check: &mut
     }
     let kept: Vec<String> =
         (0..KEPT).map(|n| format!("made-up{n}")).filter(|queue| c.int(["EXISTS", queue]) == 1).collect();
+    until("all of them rest", || digests(c, &kept) == digests(c, &kept));
     check(&kept);
 }
 
