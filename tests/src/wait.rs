@@ -27,13 +27,18 @@ pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
 }
 
 #[track_caller]
-pub(crate) fn eventually_within<T>(deadline: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually_within<T>(deadline: Duration, what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    within(deadline, ask).unwrap_or_else(|| panic!("never came true: {what}"))
+}
+
+/// The answer, if there is one before the deadline.
+pub(crate) fn within<T>(deadline: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let (started, deadline) = (Instant::now(), deadline * patience());
     loop {
-        if let Some(answer) = ask() {
+        let answer = ask();
+        if answer.is_some() || started.elapsed() >= deadline {
             return answer;
         }
-        assert!(started.elapsed() < deadline, "never came true: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Builder, Conn, Server, Verdict, history::History, wait::eventually_within};
+use crate::{Builder, Conn, Server, Verdict, history::History, wait::within};
 
 /// The queue that everybody works on.
 pub const QUEUE: &str = "q";
@@ -138,12 +138,14 @@ impl Arena {
     }
 
     fn until_empty(&self) {
-        let left = || {
-            let mut c = Conn::to_port(self.port.load(Relaxed));
-            let info = c.balanced(QUEUE);
-            ["ready", "delayed", "claimed", "errors"].map(|state| info.int(state))
+        let mut left = None;
+        let is_empty = || {
+            let info = Conn::to_port(self.port.load(Relaxed)).balanced(QUEUE);
+            let levels = ["ready", "delayed", "claimed", "errors"].map(|state| info.int(state));
+            left = Some(info);
+            (levels == [0; 4]).then_some(())
         };
-        eventually_within(EMPTYING, "the queue is empty", || (left() == [0; 4]).then_some(()));
+        assert!(within(EMPTYING, is_empty).is_some(), "the queue does not become empty: {left:?}");
     }
 
     /// Judges what was seen, prints it under a name, and fails if anything is wrong.

@@ -34,10 +34,11 @@ pub(super) fn work(arena: &Arena, n: u64) {
             3 => claim_in_a_transaction(&mut link, &name),
             _ => claim(&mut link, &name),
         };
-        if claims.is_empty() {
+        // Without an answer nobody knows what waits.
+        if claims.as_ref().is_some_and(Vec::is_empty) {
             arena.backlog.store(0, Relaxed);
         }
-        for claim in claims {
+        for claim in claims.unwrap_or_default() {
             match arena.below(100) {
                 0..60 if style == 1 => done.push(claim.receipt),
                 0..60 if style == 2 => {
@@ -50,15 +51,16 @@ pub(super) fn work(arena: &Arena, n: u64) {
     }
 }
 
-fn claim(link: &mut Link<'_>, name: &str) -> Vec<Claim> {
+/// What an answered claim got; so for the next two.
+fn claim(link: &mut Link<'_>, name: &str) -> Option<Vec<Claim>> {
     let said = link.ask(format!("MQ.CLAIM {QUEUE} {name} COUNT 3 LEASE {LEASE_MS} BLOCK 100 SESSION"));
-    let Said::Answer(answer) = said else { return Vec::new() };
+    let Said::Answer(answer) = said else { return None };
     let claims: Vec<_> = list(&answer).iter().map(Claim::from_value).collect();
     link.saw_claims(&claims, LEASE);
-    claims
+    Some(claims)
 }
 
-fn claim_and_complete(link: &mut Link<'_>, name: &str, done: &mut Vec<i64>) -> Vec<Claim> {
+fn claim_and_complete(link: &mut Link<'_>, name: &str, done: &mut Vec<i64>) -> Option<Vec<Claim>> {
     let receipts: String = done.iter().map(|receipt| format!(" {receipt}")).collect();
     if receipts.is_empty() {
         return claim(link, name);
@@ -66,10 +68,10 @@ fn claim_and_complete(link: &mut Link<'_>, name: &str, done: &mut Vec<i64>) -> V
     let said = link.ask(format!("MQ.CLAIM {QUEUE} {name} COUNT 3 LEASE {LEASE_MS} BLOCK 100 SESSION ACK{receipts}"));
     let answer = match said {
         Said::Answer(answer) => answer,
-        Said::Refused(_) => return Vec::new(),
+        Said::Refused(_) => return None,
         Said::Nothing => {
             done.drain(..).for_each(|receipt| link.saw_completion(receipt, None));
-            return Vec::new();
+            return None;
         }
     };
     let (acked, claims) = Claim::acked_and_claims(&answer);
@@ -84,18 +86,18 @@ fn claim_and_complete(link: &mut Link<'_>, name: &str, done: &mut Vec<i64>) -> V
     }
     done.clear();
     link.saw_claims(&claims, LEASE);
-    claims
+    Some(claims)
 }
 
-fn claim_in_a_transaction(link: &mut Link<'_>, name: &str) -> Vec<Claim> {
+fn claim_in_a_transaction(link: &mut Link<'_>, name: &str) -> Option<Vec<Claim>> {
     let said = link.transact(&[format!("MQ.CLAIM {QUEUE} {name} COUNT 3 LEASE {LEASE_MS} SESSION")]);
-    let Said::Answer(answer) = said else { return Vec::new() };
+    let Said::Answer(answer) = said else { return None };
     let claims: Vec<_> = list(&list(&answer)[0]).iter().map(Claim::from_value).collect();
     link.saw_claims(&claims, LEASE);
     if claims.is_empty() {
         thread::sleep(Duration::from_millis(5));
     }
-    claims
+    Some(claims)
 }
 
 /// What becomes of a claimed message; `what` is below 100.
