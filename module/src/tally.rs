@@ -45,6 +45,14 @@ struct Tally {
     duplicates: u64,
 }
 
+impl Tally {
+    fn change_levels(&mut self, from: [u64; 4], to: [u64; 4]) {
+        for (sum, (from, to)) in self.levels.iter_mut().zip(from.into_iter().zip(to)) {
+            *sum = sum.wrapping_add(to).wrapping_sub(from);
+        }
+    }
+}
+
 static TALLY: Global<Tally> = Global::new(Tally {
     totals: [0; Totals::COUNT],
     levels: [0; 4],
@@ -77,9 +85,7 @@ pub fn after(before: &Before, queue: &Queue, levels: &mut [u64; 4]) -> Happened 
     let step = TALLY.with(|tally| {
         tally.leader_changes += leaders;
         let now = queue.levels();
-        for (sum, (before, now)) in tally.levels.iter_mut().zip(levels.iter().zip(now)) {
-            *sum = sum.wrapping_add(now).wrapping_sub(*before);
-        }
+        tally.change_levels(*levels, now);
         *levels = now;
         queue.totals().add_since(&before.totals, &mut tally.totals)
     });
@@ -112,11 +118,7 @@ pub fn saw(stale: u64, fenced: u64, duplicates: u64) {
 /// A queue has come into memory, with these levels.
 pub fn queue_made(levels: [u64; 4]) {
     QUEUES.fetch_add(1, Ordering::Relaxed);
-    TALLY.with(|tally| {
-        for (sum, level) in tally.levels.iter_mut().zip(levels) {
-            *sum = sum.wrapping_add(level);
-        }
-    });
+    TALLY.with(|tally| tally.change_levels([0; 4], levels));
 }
 
 /// A queue has gone from it.

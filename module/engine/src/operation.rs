@@ -129,7 +129,11 @@ impl Queue {
         let verdict = operation.judge(self, &moment)?;
         let settles = moment.term.is_some() || self.has_due(moment.now);
         if let Verdict::Answered(output) = verdict {
-            return Ok(self.answer(operation, output, (settles && self.known).then_some(moment)));
+            if !settles {
+                return Ok(Executed { output, record: Record::Nothing });
+            }
+            self.begin(&moment);
+            return Ok(self.recorded(operation, output, &moment));
         }
         if !settles && operation.timing(self, moment.now) == Timing::Timeless {
             let output = operation.apply(self);
@@ -152,21 +156,13 @@ impl Queue {
         {
             return Ok(Executed { output, record: Record::Verbatim });
         }
-        let record = Record::Effect(self.effect(operation, &output, &moment));
-        self.known = true;
-        Ok(Executed { output, record })
+        Ok(self.recorded(operation, output, &moment))
     }
 
-    /// The end of a step that changes nothing by itself; what is due is done all the same.
-    fn answer<O: Operation>(
-        &mut self,
-        operation: &O,
-        output: O::Output,
-        settles: Option<Moment>,
-    ) -> Executed<O::Output> {
-        let Some(moment) = settles else { return Executed { output, record: Record::Nothing } };
-        self.begin(&moment);
-        let record = Record::Effect(self.effect(operation, &output, &moment));
+    /// The end of a step that depended on the moment.
+    fn recorded<O: Operation>(&mut self, operation: &O, output: O::Output, moment: &Moment) -> Executed<O::Output> {
+        let record = Record::Effect(self.effect(operation, &output, moment));
+        self.known = true;
         Executed { output, record }
     }
 

@@ -127,13 +127,13 @@ impl Queue {
     /// The queue at a glance. The work is bounded by the lanes and by what is overdue.
     pub fn info(&self, now: Time) -> Info {
         let now = now.max(self.now);
-        let (claimed, _) = self.claims.counts();
+        let [ready, delayed, claimed, errors] = self.levels();
         Info {
-            ready: self.messages.ready() + self.labels.groups.held.len() as u64,
+            ready,
             held: self.labels.groups.held.len() as u64,
-            delayed: self.delays.len(),
+            delayed,
             claimed,
-            errors: self.errors.len(),
+            errors,
             overdue: self.overdue(now),
             oldest_ready_age: self.oldest_ready().map(|opened| now.since(opened)),
             next_due_in: self.next_due_exactly().map(|due| due.since(now)),

@@ -87,7 +87,7 @@ impl<'c> std::ops::Deref for Call<'c> {
 }
 
 impl<'c> Call<'c> {
-    fn new(context: Context<'c>, arguments: Arguments<'c>, syntax: &Syntax) -> Result<Call<'c>, Malformed> {
+    fn new(context: Context<'c>, arguments: Arguments<'c>, syntax: &'static Syntax) -> Result<Call<'c>, Malformed> {
         let parsed = parse(syntax, arguments)?;
         let queue = arguments.text(1).ok_or_else(|| Malformed("queue is missing".into()))?;
         Ok(Call { context, flags: context.flags(), arguments, queue, parsed })

@@ -35,6 +35,7 @@ struct Found {
 /// A well-formed command.
 #[derive(Debug)]
 pub struct Parsed<'w, W> {
+    syntax: &'static Syntax,
     words: W,
     found: [Found; SLOTS],
     life: std::marker::PhantomData<&'w ()>,
@@ -67,35 +68,25 @@ const QUEUE: usize = 1;
 ///
 /// # Errors
 /// What is missing, unknown, repeated, or not of its kind.
-pub fn parse<'w, W: Words<'w>>(syntax: &Syntax, words: W) -> Result<Parsed<'w, W>, Malformed> {
-    let mut parsed = Parsed { words, found: [Found::default(); SLOTS], life: std::marker::PhantomData };
+pub fn parse<'w, W: Words<'w>>(syntax: &'static Syntax, words: W) -> Result<Parsed<'w, W>, Malformed> {
+    let mut parsed = Parsed { syntax, words, found: [Found::default(); SLOTS], life: std::marker::PhantomData };
     if words.count() <= QUEUE {
         return Err(missing("queue", "the name of a key"));
     }
     let mut next = QUEUE + 1;
     for (slot, position) in syntax.positions.iter().enumerate() {
-        next = parsed.read_position(syntax, slot, position, next)?;
+        next = parsed.read_position(slot, position, next)?;
     }
     while let Some(word) = words.word(next) {
-        let known = |option: &Choice| word.eq_ignore_ascii_case(option.word.as_bytes());
-        // From the end, where the tables have what is repeated, which is what most commands bring: MSG, ACK.
-        let Some((nth, option)) = syntax.options.iter().enumerate().rfind(|(_, option)| known(option)) else {
-            return Err(unknown(syntax, word));
-        };
-        next = parsed.read_option(syntax, syntax.positions.len() + nth, option, next)?;
+        let Some((nth, option)) = option_of(syntax, word) else { return Err(unknown(syntax, word)) };
+        next = parsed.read_option(syntax.positions.len() + nth, option, next)?;
     }
-    parsed.check_company(syntax)?;
+    parsed.check_company()?;
     Ok(parsed)
 }
 
 impl<'w, W: Words<'w>> Parsed<'w, W> {
-    fn read_position(
-        &mut self,
-        syntax: &Syntax,
-        slot: usize,
-        position: &Position,
-        at: usize,
-    ) -> Result<usize, Malformed> {
+    fn read_position(&mut self, slot: usize, position: &Position, at: usize) -> Result<usize, Malformed> {
         let argument = &position.argument;
         let Some(word) = self.words.word(at) else {
             return match position.times {
@@ -106,12 +97,12 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
         let number = value(argument, word).ok_or_else(|| wrong(None, argument))?;
         self.found[slot] = Found { at, number };
         match position.times {
-            Times::Repeated => self.read_repeated(syntax, None, argument, at + 1),
+            Times::Repeated => self.read_repeated(None, argument, at + 1),
             Times::Once | Times::AtMostOnce => Ok(at + 1),
         }
     }
 
-    fn read_option(&mut self, syntax: &Syntax, slot: usize, option: &Choice, at: usize) -> Result<usize, Malformed> {
+    fn read_option(&mut self, slot: usize, option: &Choice, at: usize) -> Result<usize, Malformed> {
         if self.found[slot].at != 0 {
             return Err(Malformed(format!("option {} given twice", option.word)));
         }
@@ -129,28 +120,19 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
         }
         self.found[slot] = found;
         match option.arguments.last().filter(|_| option.repeated) {
-            Some(argument) => self.read_repeated(syntax, Some(option), argument, next),
+            Some(argument) => self.read_repeated(Some(option), argument, next),
             None => Ok(next),
         }
     }
 
     /// What takes all words to the end.
-    fn read_repeated(
-        &self,
-        syntax: &Syntax,
-        of: Option<&Choice>,
-        argument: &Argument,
-        mut at: usize,
-    ) -> Result<usize, Malformed> {
+    fn read_repeated(&self, of: Option<&Choice>, argument: &Argument, mut at: usize) -> Result<usize, Malformed> {
         while let Some(word) = self.words.word(at) {
-            value(argument, word).ok_or_else(|| {
-                let known = |option: &&Choice| word.eq_ignore_ascii_case(option.word.as_bytes());
-                match syntax.options.iter().find(known).zip(of) {
-                    Some((early, last)) => {
-                        Malformed(format!("{} must stand before {}, which is last", early.word, last.word))
-                    }
-                    None => wrong(of, argument),
+            value(argument, word).ok_or_else(|| match option_of(self.syntax, word).zip(of) {
+                Some(((_, early), last)) => {
+                    Malformed(format!("{} must stand before {}, which is last", early.word, last.word))
                 }
+                None => wrong(of, argument),
             })?;
             at += 1;
         }
@@ -158,7 +140,8 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
     }
 
     /// Which options must, and which must not, stand beside which.
-    fn check_company(&self, syntax: &Syntax) -> Result<(), Malformed> {
+    fn check_company(&self) -> Result<(), Malformed> {
+        let syntax = self.syntax;
         let found = self.found.get(syntax.positions.len()..).unwrap_or_default();
         let given = || syntax.options.iter().zip(found).filter(|(_, found)| found.at != 0).map(|(option, _)| option);
         if let Some(OneOf { name, words }) = syntax.one_of {
@@ -227,6 +210,13 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
             _ => List::Many((at..self.words.count()).filter_map(|at| self.words.word(at)).map(of).collect()),
         }
     }
+}
+
+/// The option that a word names, and its place in the table. From the end, where the tables have what is repeated, which is
+/// what most commands bring: MSG, ACK.
+fn option_of(syntax: &'static Syntax, word: &[u8]) -> Option<(usize, &'static Choice)> {
+    let known = |option: &Choice| word.eq_ignore_ascii_case(option.word.as_bytes());
+    syntax.options.iter().enumerate().rfind(|(_, option)| known(option))
 }
 
 /// The number that a word stands for, 0 for those that stand for none; `None` if the word is not of its kind.

@@ -278,7 +278,7 @@ impl Model {
             return;
         }
         self.rate = rate;
-        let claims = used.checked_next_multiple_of(before.max(1)).unwrap_or(0) / before.max(1);
+        let claims = used.div_ceil(before.max(1));
         let bucket = self.interval().max(100_000_000);
         let kept = before > 0 && rate > 0 && used > 0;
         self.used_until = if kept { now + (claims * self.interval()).min(bucket) } else { 0 };
