@@ -118,7 +118,7 @@ async fn take(
     format: MessageFormat,
 ) -> Result<Option<u64>> {
     let receipts = receipts_of(&messages);
-    let Err(error) = print_while_extending(queue, lease, messages, format).await? else {
+    let Err(error) = print_while_extending(queue, lease, &receipts, messages, format).await? else {
         return queue.ack(&receipts).await.map(Some);
     };
     let n = queue.release(&receipts).await?;
@@ -144,10 +144,10 @@ fn warn_of_repetition(error: &Error, count: u64) {
 async fn print_while_extending(
     queue: &Queue,
     lease: Duration,
+    receipts: &[Receipt],
     messages: Vec<ErroredMessage>,
     format: MessageFormat,
 ) -> Result<io::Result<()>> {
-    let receipts = receipts_of(&messages);
     let (tell, mut printing) = oneshot::channel();
     std::thread::spawn(move || {
         if tell.send(print(&messages, format)).is_err() {
@@ -158,7 +158,7 @@ async fn print_while_extending(
         tokio::select! {
             printed = &mut printing => return Ok(printed.unwrap_or_else(|error| Err(io::Error::other(error)))),
             () = tokio::time::sleep((lease / 3).min(LONGEST_SILENCE)) => {
-                match queue.extend(lease, &receipts).await {
+                match queue.extend(lease, receipts).await {
                     Err(error @ Error::Busy { .. }) => tracing::warn!(%error, "the claims could not be extended yet"),
                     extended => drop(extended?),
                 }

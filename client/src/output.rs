@@ -46,13 +46,11 @@ impl Format {
 pub(crate) fn payload_field(payload: &[u8]) -> (&'static str, String) {
     match std::str::from_utf8(payload) {
         Ok(text) => ("payload", text.to_owned()),
-        Err(_) => ("payload_hex", payload.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).map(hex_digit).collect()),
+        Err(_) => {
+            let halves = payload.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+            ("payload_hex", halves.filter_map(|half| char::from_digit(half.into(), 16)).collect())
+        }
     }
-}
-
-/// The digit of a number below 16.
-fn hex_digit(number: u8) -> char {
-    char::from(if number < 10 { b'0' + number } else { b'a' - 10 + number })
 }
 
 /// Prints `text` to standard output and flushes. Errors: `BrokenPipe` when the reader has left; see [`unless_left`].

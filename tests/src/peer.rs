@@ -94,6 +94,18 @@ impl Peer {
         Self { child, stdout, stderr, reader }
     }
 
+    /// Asks it to end (SIGTERM), which it does with exit code 0; what it said.
+    ///
+    /// # Panics
+    /// If it does otherwise.
+    #[track_caller]
+    pub fn end_well(self) -> Finished {
+        self.terminate();
+        let finished = self.finish();
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        finished
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {

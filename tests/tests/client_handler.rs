@@ -87,9 +87,7 @@ fn a_handler_asked_to_end_gives_back_what_it_has_not_started_and_finishes_the_re
     push_numbers(&mut c, 400);
     let peer = Peer::spawn(&server, "--role handler --concurrency 20 --handler-delay 400ms --ledger ledger");
     until("it is at work", || settled(&mut c) > 0);
-    peer.terminate();
-    let finished = peer.finish();
-    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    peer.end_well();
     let info = c.balanced("mq");
     assert_eq!((info.int("claimed"), info.int("expired")), (0, 0), "nothing was left to end by itself: {info:?}");
     assert!(info.int("ready") > 0, "it ended before all was done");
@@ -188,9 +186,7 @@ fn a_handler_that_may_only_use_the_queue_keeps_its_session() {
     let url = format!("redis://worker:secret@127.0.0.1:{}", server.port());
     let peer = Peer::spawn_bare(format!("--role handler --concurrency 20 --handler-delay 4s --redis {url}"));
     until("it is at work", || c.fields("MQ.INFO mq").int("claimed") == 20);
-    peer.terminate();
-    let finished = peer.finish();
-    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    let finished = peer.end_well();
     let info = c.balanced("mq");
     assert_eq!((settled(&mut c), info.int("expired")), (20, 0), "{finished:?}");
 }
@@ -233,9 +229,7 @@ fn a_handler_asked_to_end_does_not_wait_for_a_dead_server() {
     let peer = Peer::spawn(&server, "--role handler --concurrency 200 --handler-delay 1s --lease 1h");
     until("it is at work", || c.fields("MQ.INFO mq").int("acked") > 0);
     server.kill9();
-    peer.terminate();
-    let finished = peer.finish();
-    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    peer.end_well();
 }
 
 #[test]
@@ -251,9 +245,7 @@ fn a_frozen_handlers_messages_go_to_others_and_its_late_completions_count_nothin
     until("all are settled", || settled(&mut c) == 60);
     sleeper.thaw();
     for peer in [sleeper, other] {
-        peer.terminate();
-        let finished = peer.finish();
-        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        peer.end_well();
     }
     each_completed_once(&mut c, 60);
     assert!(c.balanced("mq").int("expired") > 0);

@@ -205,9 +205,7 @@ fn a_reply_that_takes_long_to_arrive_is_waited_for() {
         let info = c.fields("MQ.INFO other");
         info.int("acked") + info.int("errors") == 25
     });
-    handler.terminate();
-    let finished = handler.finish();
-    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    let finished = handler.end_well();
     assert_eq!(c.balanced("other").int("redelivered"), 0, "{finished:?}");
 }
 
@@ -258,9 +256,7 @@ fn everything_survives(mut c: Conn, url: &str, fail_over: impl FnOnce(Conn) -> C
     until("all are settled", || settled(&mut c) == LIMIT as i64);
     each_completed_once(&mut c, LIMIT);
     for peer in peers {
-        peer.terminate();
-        let finished = peer.finish();
-        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        peer.end_well();
     }
 }
 

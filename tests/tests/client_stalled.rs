@@ -22,9 +22,7 @@ fn a_peer_whose_log_nobody_reads_leads_and_handles_on() {
     });
     assert_eq!(token(), first, "the leadership has been renewed all the time");
     for peer in peers {
-        peer.terminate();
-        let finished = peer.finish();
-        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        peer.end_well();
     }
 }
 
@@ -37,9 +35,7 @@ fn a_watch_whose_reader_has_stopped_ends_at_the_first_signal() {
     let peer = Peer::spawn_onto(arguments, &[], stdout, Stdio::piped());
     // It has asked once whether the server serves the queue, and once for the figures.
     until("it has looked", || c.text("INFO commandstats").contains("cmdstat_mq.info:calls=2"));
-    peer.terminate();
-    let finished = peer.finish();
-    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    peer.end_well();
 }
 
 #[test]

@@ -137,9 +137,7 @@ fn a_server_that_goes_away_is_waited_for() {
     server.start_again();
     server.connect().int("MQ.PUSH mq MSG d");
     until("it sees the server that came back", || ready(&mut peer) == 1);
-    peer.terminate();
-    let finished = peer.finish();
-    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    let finished = peer.end_well();
     assert_eq!(finished.stderr.matches("in sight again").count(), 1, "{finished:?}");
     // That the connection broke, and that there is none to be had.
     assert!(finished.stderr.matches("out of sight").count() <= 2, "{finished:?}");

@@ -42,11 +42,7 @@ fn info_mq_sums_up_every_queue_of_this_server() {
     c.ok("DEBUG RELOAD");
     c.int("UNLINK q");
     let levels = |c: &mut Conn| {
-        let info = fields_of_info(c);
-        ["queues", "ready", "delayed", "claimed", "errors"].map(|name| {
-            let (_, value) = info.iter().find(|(known, _)| known == name).expect("a line");
-            value.parse::<i64>().expect("a number")
-        })
+        ["mq_queues", "mq_ready", "mq_delayed", "mq_claimed", "mq_errors"].map(|name| c.server_count("mq", name))
     };
     let two = ["ready", "delayed", "claimed", "errors"].map(|name| 2 * of_queue.int(name));
     until("the queue is gone", || levels(&mut c) == [2, two[0], two[1], two[2], two[3]]);

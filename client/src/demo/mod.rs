@@ -86,7 +86,8 @@ impl From<crate::Error> for Failure {
 /// What the parts of the demo return.
 pub type Outcome<T> = std::result::Result<T, Failure>;
 
-/// Runs the demo and prints the verdict to standard output, if anybody reads it; whether it holds. Dropping the future kills all processes.
+/// Runs the demo and prints the verdict to standard output, if anybody reads it; whether it holds. Dropping the future kills
+/// all processes.
 pub async fn run(common: &Common, demo: &Demo) -> Outcome<bool> {
     if let Some(directory) = &demo.verify_only {
         let verdict = judge(demo.messages, &evidence::load(directory)?);

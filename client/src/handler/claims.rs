@@ -176,9 +176,10 @@ impl<H: EventHandler> Handling<H> {
         }
         let claimed = messages.len();
         let (messages, hold) = self.still_held(session, messages, hold).await?;
-        match messages.len() < claimed {
-            true => drop(portion.was_too_much()),
-            false => portion.arrived(asked_at.into_std()),
+        if messages.len() < claimed {
+            portion.was_too_much();
+        } else {
+            portion.arrived(asked_at.into_std());
         }
         for message in messages {
             running.start(&mut reserved, message, hold, &self.handler);

@@ -145,7 +145,7 @@ pub(super) fn settings(watched: &Watched, columns: u16) -> Vec<Line<'static>> {
     let info = &watched.latest.info;
     let facts = KNOWN.iter().filter(|known| known.group == Group::Settings).filter_map(|known| {
         let value = match (info.get(known.name)?, known.kind) {
-            (Figure::Number(0), _) if known.zero().is_some() => known.zero().unwrap_or_default().to_owned(),
+            (Figure::Number(0), _) => known.zero().unwrap_or("0").to_owned(),
             (Figure::Nothing, _) => "none".to_owned(),
             (Figure::Number(millis), Kind::Millis) => span(Duration::from_millis(*millis)),
             (Figure::Number(number), _) => count(*number),
