@@ -6,9 +6,9 @@
 
 use crate::block::{BLOCK, Block};
 use crate::lane::Place;
-use crate::memory::{Mover, allocated, slot_bytes, tree_bytes};
+use crate::memory::{Mover, tree_bytes};
+use crate::pages::Pages;
 use crate::{Receipt, Time};
-use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// No claim: the end of an owner's list.
@@ -57,7 +57,7 @@ impl Default for Chain {
 /// All current claims.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    blocks: Slab<Block>,
+    blocks: Pages<Block>,
     by_number: BTreeMap<u64, u32>,
     /// (bound, block number) of every block with claims.
     due: BTreeSet<(Time, u64)>,
@@ -83,7 +83,7 @@ impl Claims {
 
     /// Places of blocks, empty ones too.
     pub fn places(&self) -> usize {
-        self.blocks.capacity()
+        self.blocks.end()
     }
 
     /// Moves the memory of the block in this place, if there is one.
@@ -99,7 +99,7 @@ impl Claims {
 
     pub fn heap_bytes(&self) -> usize {
         self.heap_bytes
-            + allocated(self.blocks.capacity() * slot_bytes::<Block>())
+            + self.blocks.heap_bytes()
             + tree_bytes::<u64, u32>(self.by_number.len())
             + tree_bytes::<(Time, u64), ()>(self.due.len())
     }
@@ -179,9 +179,6 @@ impl Claims {
             let block = self.blocks.remove(index as usize);
             self.by_number.remove(&block.number);
             self.heap_bytes -= block.heap_bytes();
-            if self.blocks.len() <= 1 {
-                self.blocks.shrink_to_fit();
-            }
         }
     }
 
@@ -238,6 +235,11 @@ impl Claims {
     /// Receipts of a chain, in order.
     pub fn receipts(&self, chain: &Chain) -> Vec<Receipt> {
         self.chain(chain).map(|(receipt, _)| receipt).collect()
+    }
+
+    /// The first receipt of a chain.
+    pub fn first_of(&self, chain: &Chain) -> Option<Receipt> {
+        (chain.first != NONE).then(|| self.at(chain.first).0)
     }
 
     /// Claims of a chain, by receipt.

@@ -54,7 +54,7 @@ impl Delays {
 
     /// How many are due at `now`.
     pub fn due(&self, now: Time) -> u64 {
-        self.by_due.keys().take_while(|(due, _)| *due <= now).count() as u64
+        self.by_due.count_while(usize::MAX, |(due, _)| *due <= now) as u64
     }
 
     /// By id: every delayed message above `after`.

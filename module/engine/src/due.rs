@@ -1,9 +1,9 @@
-//! Due work: what time alone does to a queue. It is done by the next step, at most [`DUE_PER_STEP`] pieces at once.
+//! Due work: what time alone does to a queue. It is done by the next steps, each as many pieces as its moment allows.
 
-use crate::claims::{Claim, Kind};
-use crate::faults::{self, Fault};
+use crate::claims::Claim;
 use crate::lane::Place;
-use crate::queue::{DUE_PER_STEP, Queue};
+use crate::operations::DRAINER;
+use crate::queue::Queue;
 use crate::segment::NO_CLAIM;
 use crate::{Id, Moment, Receipt, Time};
 
@@ -26,6 +26,13 @@ impl Queue {
         self.next_of(self.claims.next_bound())
     }
 
+    /// The first void claim: in the order of sessions and consumers, then receipts.
+    fn first_void(&mut self) -> Option<Receipt> {
+        let void_below = self.void_below;
+        let claims = &self.claims;
+        self.owners.first_void(|chain| claims.first_of(chain).filter(|receipt| *receipt < void_below))
+    }
+
     /// When the next piece of work is due, exactly. It looks into every block of claims whose bound has become too low.
     pub(crate) fn next_due_exactly(&self) -> Option<Time> {
         self.next_of(self.claims.next_end())
@@ -33,7 +40,8 @@ impl Queue {
 
     fn next_of(&self, claim_ends: Option<Time>) -> Option<Time> {
         let (delay, error) = (self.delays.first_due(), self.oldest_error_ends());
-        let others = [delay.map(|(due, _)| due), self.first_expiry(), error.map(|(end, _)| end)];
+        let void = (self.owners.void() > 0).then_some(self.now);
+        let others = [void, delay.map(|(due, _)| due), self.first_expiry(), error.map(|(end, _)| end)];
         others.into_iter().flatten().chain(claim_ends).min()
     }
 
@@ -46,12 +54,13 @@ impl Queue {
         if self.settings.errors_keep.0 == 0 {
             return None;
         }
-        self.errors.oldest().map(|(failed_at, id)| (failed_at.after(self.settings.errors_keep), id))
+        self.errors.oldest().map(|(entered_at, id)| (entered_at.after(self.settings.errors_keep), id))
     }
 
     /// Whether there is due work at `now`.
     pub(crate) fn has_due(&mut self, now: Time) -> bool {
-        self.delays.first_due().is_some_and(|(due, _)| due <= now)
+        self.owners.void() > 0
+            || self.delays.first_due().is_some_and(|(due, _)| due <= now)
             || self.first_expiry().is_some_and(|at| at <= now)
             || self.oldest_error_ends().is_some_and(|(end, _)| end <= now)
             || self.claims.first_ended(now).is_some()
@@ -61,7 +70,12 @@ impl Queue {
     pub(crate) fn overdue(&self, now: Time) -> u64 {
         let keep = self.settings.errors_keep;
         let old_errors = if keep.0 > 0 { self.errors.older(keep, now, usize::MAX) } else { 0 };
-        self.claims.ended(now).count() as u64 + self.delays.due(now) + self.labels.due(now) + old_errors
+        let void = self.owners.void();
+        let ended = match void {
+            0 => self.claims.ended(now).count(),
+            _ => self.claims.ended(now).filter(|(receipt, claim)| !self.is_void(*receipt, claim)).count(),
+        };
+        void + ended as u64 + self.delays.due(now) + self.labels.due(now) + old_errors
     }
 
     /// How many errors the due work of this moment drops, counted up to `limit`.
@@ -75,29 +89,26 @@ impl Queue {
         if self.claims.counts().1 == 0 || left == 0 {
             return waiting;
         }
-        // A drain that ends at this moment frees its error: those whose lease is over, and at the start of a term those of
-        // sessions.
-        let ended = self.claims.ended(moment.now).map(|(_, claim)| *claim);
-        let sessions = if moment.term.is_some() { self.owners.of_all_sessions() } else { Vec::new() };
-        let of_sessions = sessions.iter().flat_map(|owner| self.claims.chain(&self.owners.get(*owner).chain));
-        let of_sessions = of_sessions.map(|(_, claim)| *claim).filter(|claim| claim.deadline > moment.now);
-        let drains = ended.chain(of_sessions).filter(|claim| claim.kind == Kind::Error);
-        let drained = drains.filter(|claim| self.is_old_error(self.messages.id(claim.place), moment));
-        waiting + drained.take(left).count() as u64
+        // A drain that has ended by this moment frees its error.
+        let drains = self.owners.named(&self.texts, DRAINER).flat_map(|owner| self.claims.chain(&owner.chain));
+        let freed = drains.filter(|(receipt, claim)| self.has_ended(*receipt, claim, moment));
+        let freed = freed.filter(|(_, claim)| self.is_old_error(self.messages.id(claim.place), moment));
+        waiting + freed.take(left).count() as u64
+    }
+
+    /// Whether the due work of this moment ends a claim.
+    fn has_ended(&self, receipt: Receipt, claim: &Claim, moment: &Moment) -> bool {
+        let session_ends = || moment.term.is_some() && self.owners.get(claim.owner).session.is_some();
+        claim.deadline <= moment.now || self.is_void(receipt, claim) || session_ends()
     }
 
     /// Whether the due work of this moment drops this message, an error that has been kept for `errors-keep`.
     pub(crate) fn is_old_error(&self, id: Id, moment: &Moment) -> bool {
         let keep = self.settings.errors_keep;
         let Some(errored) = self.errors.get(id).filter(|_| keep.0 > 0) else { return false };
-        let is_free = match self.drain_of(errored.place) {
-            None => true,
-            Some((_, claim)) => {
-                let of_session = self.owners.get(claim.owner).session.is_some();
-                claim.deadline <= moment.now || (moment.term.is_some() && of_session)
-            }
-        };
-        is_free && errored.failed_at.after(keep) <= moment.now
+        let drain = self.drain_of(errored.place);
+        let is_free = drain.is_none_or(|(receipt, claim)| self.has_ended(receipt, claim, moment));
+        is_free && errored.entered_at.after(keep) <= moment.now
     }
 
     /// The claim that drains an errored message.
@@ -108,24 +119,20 @@ impl Queue {
         }
     }
 
-    /// Brings the queue to a moment: its time, its term, and the due work, at most [`DUE_PER_STEP`] pieces of it.
+    /// Brings the queue to a moment: its time, its term, and as much of the due work as the moment allows.
     pub(crate) fn begin(&mut self, moment: &Moment) {
         self.now = self.now.max(moment.now);
+        self.wall = self.now.max(moment.wall);
+        self.due_left = moment.due;
         if let Some(term) = moment.term {
-            self.stamps.start_term(term);
-            if !faults::on(Fault::TermKeepsLeader) {
-                self.leadership.current = None;
-            }
-            if !faults::on(Fault::TermKeepsSessions) {
-                self.end_claims_of(&self.owners.of_all_sessions());
-            }
+            self.start_term(term);
         }
-        self.take_back(DUE_PER_STEP);
+        self.take_back();
     }
 
-    /// Does what is due, at most `limit` pieces: by due time, then kind, then receipt or id.
-    pub(crate) fn take_back(&mut self, limit: usize) {
-        for _ in 0..limit {
+    /// Does what is due, as much as the step may: void claims first, then by due time, then kind, then receipt or id.
+    pub(crate) fn take_back(&mut self) {
+        while self.due_left > 0 {
             match self.first_due() {
                 Some(Due::Claim(receipt)) => self.end_claim(receipt),
                 Some(Due::Delay) => self.end_delay(),
@@ -133,10 +140,14 @@ impl Queue {
                 Some(Due::Error(id)) => self.drop_old_error(id),
                 None => break,
             }
+            self.due_left -= 1;
         }
     }
 
     fn first_due(&mut self) -> Option<Due> {
+        if let Some(receipt) = self.first_void() {
+            return Some(Due::Claim(receipt));
+        }
         let claim = self.claims.first_ended(self.now).map(|(at, receipt)| (at, Due::Claim(receipt)));
         let delay = self.delays.first_due().map(|(at, _)| (at, Due::Delay));
         let expiry = self.labels.first_expiry().map(|(at, id)| (at, Due::Expiry(id)));

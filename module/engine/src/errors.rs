@@ -11,6 +11,9 @@ use crate::{Id, Span, Time};
 pub(crate) struct Errored {
     pub place: Place,
     pub deliveries: u32,
+    /// The queue's time at which it entered the store: what `errors-keep` counts from.
+    pub entered_at: Time,
+    /// The wall clock at that moment: what clients are told.
     pub failed_at: Time,
     /// Who failed it, or held it last.
     pub consumer: TextId,
@@ -50,7 +53,7 @@ impl Errors {
     pub fn insert(&mut self, id: Id, errored: Errored) -> bool {
         let new = self.get(id).is_none();
         if new {
-            self.by_age.add((errored.failed_at, id));
+            self.by_age.add((errored.entered_at, id));
             self.waiting.insert(id, errored);
         }
         new
@@ -59,7 +62,7 @@ impl Errors {
     /// Takes out one that nobody is draining.
     pub fn take(&mut self, id: Id) -> Option<Errored> {
         let errored = self.waiting.remove(&id)?;
-        self.by_age.remove(&(errored.failed_at, id));
+        self.by_age.remove(&(errored.entered_at, id));
         Some(errored)
     }
 
@@ -94,7 +97,7 @@ impl Errors {
 
     /// How many that nobody is draining have been here for `keep` at `now`, counted up to `limit`.
     pub fn older(&self, keep: Span, now: Time, limit: usize) -> u64 {
-        self.by_age.keys().take(limit).take_while(|(failed_at, _)| failed_at.after(keep) <= now).count() as u64
+        self.by_age.count_while(limit, |(entered_at, _)| entered_at.after(keep) <= now) as u64
     }
 
     /// A drain claim begins.
@@ -118,7 +121,7 @@ impl Errors {
 
     /// The orders must agree.
     pub fn check(&self) -> Result<(), String> {
-        let aged = |(id, errored): (&Id, &Errored)| self.by_age.contains_key(&(errored.failed_at, *id));
+        let aged = |(id, errored): (&Id, &Errored)| self.by_age.contains_key(&(errored.entered_at, *id));
         if self.waiting.iter().all(aged) && self.waiting.len() == self.by_age.len() {
             Ok(())
         } else {

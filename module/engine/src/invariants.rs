@@ -69,6 +69,10 @@ impl Queue {
                 return Err(format!("I3: owner {index} has a claim that is not its own"));
             }
         }
+        let void = self.claims.iter().filter(|(receipt, claim)| self.is_void(*receipt, claim)).count();
+        if void as u64 != self.owners.void() {
+            return Err("I3: the number of void claims is wrong".into());
+        }
         let (messages, errors) = self.claims.counts();
         if in_chains != messages + errors || errors != self.errors.draining() {
             return Err("I3: claims without an owner, or drained errors without a claim".into());
@@ -173,7 +177,9 @@ impl Queue {
         if ids.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Corrupt("I4: id used twice"));
         }
-        if self.claims.last_receipt().is_some_and(|last| last.0 >= stamps.next_receipt) {
+        if self.claims.last_receipt().is_some_and(|last| last.0 >= stamps.next_receipt)
+            || self.void_below.0 > stamps.next_receipt
+        {
             return Err(Corrupt("I4: receipt not below the next one"));
         }
         let leader = &self.leadership;

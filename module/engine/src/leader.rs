@@ -45,7 +45,7 @@ impl Leadership {
             let leader = self.at(moment.now).filter(|_| moment.term.is_none());
             return if leader.is_some_and(|leader| leader.token == token) { Ok(()) } else { Err(Refusal::Fenced) };
         }
-        if token.0 > moment.now.after(TOKEN_AHEAD).0.saturating_mul(NUMBERS_PER_MS) {
+        if token.0 > moment.wall.after(TOKEN_AHEAD).0.saturating_mul(NUMBERS_PER_MS) {
             return Err(Refusal::TokenAhead);
         }
         if token < self.fence_seen { Err(Refusal::Fenced) } else { Ok(()) }

@@ -45,6 +45,7 @@ mod operation;
 pub mod operations;
 mod owners;
 mod pace;
+mod pages;
 mod producers;
 mod queue;
 mod save;
@@ -62,10 +63,10 @@ pub use labels::Label;
 pub use load::Decoder;
 pub use memory::{Mover, allocated};
 pub use numbers::{
-    Id, Moment, NUMBER_LIMIT, NUMBERS_PER_MS, Priority, Receipt, SessionId, Span, TermStart, Time, Token,
+    DUE_PER_STEP, Id, Moment, NUMBER_LIMIT, NUMBERS_PER_MS, Priority, Receipt, SessionId, Span, TermStart, Time, Token,
 };
-pub use operation::{Executed, Operation, Record, Refusal, Timing, Verdict, apply_record};
-pub use queue::{DUE_PER_STEP, MAX_DELIVERIES_REASON, Queue, REPLY_BYTES, TTL_REASON};
+pub use operation::{Effect, Executed, Operation, Record, Refusal, Timing, Verdict, apply_record};
+pub use queue::{MAX_DELIVERIES_REASON, Queue, REPLY_BYTES, TTL_REASON};
 pub use settings::{Setting, Settings};
 pub use totals::Totals;
 pub use view::{ConsumerView, Info, LeaderView, PeekState, Peeked};

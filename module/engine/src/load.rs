@@ -9,13 +9,14 @@ use crate::labels::Labelled;
 use crate::lane::{LaneKey, Place};
 use crate::leader::Leader;
 use crate::numbers::NUMBER_LIMIT;
+use crate::operations::DRAINER;
 use crate::producers::{PRODUCERS, Producer};
 use crate::queue::Queue;
 use crate::save::{
     CLAIMS, DELAYED, END, ERRORED, HEAD, HELD, LABELS, OWNERS, PRODUCER, RETURNED, SAVE_VERSION, SEGMENT,
 };
 use crate::segment::{SEGMENT_BYTES, SEGMENT_SLOTS, Segment};
-use crate::{Id, Priority, Receipt, SessionId, Settings, Time, Token, Totals};
+use crate::{Id, Priority, Receipt, SessionId, Settings, Span, Time, Token, Totals};
 use std::collections::BTreeSet;
 
 /// Texts of clients are bounded by the commands: names by 255 bytes, reasons by 1 KiB.
@@ -227,11 +228,12 @@ impl Decoder {
 
     fn decode_errored(&mut self, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
         let (id, place) = self.decode_place(reader)?;
-        let (deliveries, failed_at) = (read_u32(reader)?, Time(reader.number()?));
+        let (deliveries, entered_at) = (read_u32(reader)?, Time(reader.number()?));
+        let failed_at = entered_at.after(Span(reader.number()?));
         let (consumer, reason) = (read_text(reader)?, read_text(reader)?);
         let queue = self.queue()?;
         let (consumer, reason) = (queue.texts.hold(consumer), queue.texts.hold(reason));
-        let inserted = queue.errors.insert(id, Errored { place, deliveries, failed_at, consumer, reason });
+        let inserted = queue.errors.insert(id, Errored { place, deliveries, entered_at, failed_at, consumer, reason });
         if inserted { Ok(()) } else { Err(Corrupt("id used twice")) }
     }
 
@@ -274,10 +276,14 @@ impl Decoder {
         }
         let ordinal = usize::try_from(reader.number()?).unwrap_or(usize::MAX);
         let (session, consumer) = self.owners.get(ordinal).cloned().ok_or(Corrupt("claim without an owner"))?;
+        if (kind == Kind::Error) != (consumer == DRAINER) {
+            return Err(Corrupt("claim of an owner of the other kind"));
+        }
         let queue = self.queue()?;
         let owner = queue.owners.find_or_add(&mut queue.texts, &consumer, session);
         let claim = Claim::new(kind, place, deliveries, owner, deadline);
         let address = queue.claims.insert(receipt, claim, queue.owners.chain_mut(owner));
+        queue.owners.claim_made(owner, receipt < queue.void_below);
         queue.messages.set_claim(place, address);
         Ok(())
     }
@@ -340,6 +346,7 @@ fn decode_head(reader: &mut Reader<'_>) -> Result<Queue, Corrupt> {
             session: reader.optional()?.map(SessionId),
         });
     }
+    queue.void_below = Receipt(reader.number_to(NUMBER_LIMIT)?);
     queue.producers.advances = reader.number()?;
     queue.pace.used_until_ns = reader.number()?;
     Ok(queue)

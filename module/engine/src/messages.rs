@@ -3,19 +3,16 @@
 use crate::codec::Corrupt;
 use crate::faults::{self, Fault};
 use crate::lane::{Lane, LaneKey, Place, Returned, Taken};
-use crate::memory::{Mover, allocated, slot_bytes, tree_bytes};
+use crate::memory::{Mover, tree_bytes};
+use crate::pages::Pages;
 use crate::segment::{NO_CLAIM, Segment};
 use crate::{Id, Priority, Time};
-use slab::Slab;
 use std::collections::BTreeMap;
-
-/// Room for so many segments (about 8 KiB) is kept by an empty queue.
-const ROOM_KEPT: usize = 64;
 
 /// Every message of the queue, and which of them are ready.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
-    segments: Slab<Segment>,
+    segments: Pages<Segment>,
     pub lanes: BTreeMap<Priority, Lane>,
     ready: u64,
     /// Messages in all states.
@@ -45,7 +42,7 @@ impl Messages {
     pub fn heap_bytes(&self) -> usize {
         let lanes: usize = self.lanes.values().map(Lane::heap_bytes).sum();
         self.heap_bytes
-            + allocated(self.segments.capacity() * slot_bytes::<Segment>())
+            + self.segments.heap_bytes()
             + lanes
             + tree_bytes::<Priority, Lane>(self.lanes.len())
     }
@@ -56,7 +53,7 @@ impl Messages {
 
     /// Places of segments, empty ones too.
     pub fn places(&self) -> usize {
-        self.segments.capacity()
+        self.segments.end()
     }
 
     /// Moves the memory of the segment in this place, if there is one.
@@ -255,20 +252,6 @@ impl Messages {
         });
         if !is_tail {
             self.drop_if_empty(place.segment);
-        }
-        if self.live == 0 && self.segments.capacity() > ROOM_KEPT {
-            self.give_room_back();
-        }
-    }
-
-    /// The queue has run empty: nobody knows the places of the last segments of its lanes, which is all that there is.
-    fn give_room_back(&mut self) {
-        for segment in std::mem::take(&mut self.segments) {
-            let (key, first) = (segment.1.lane, segment.1.first);
-            let index = self.segments.insert(segment.1) as u32; // as many as there are lanes
-            if let Some(lane) = self.lanes.get_mut(&key.priority) {
-                lane.segments_mut(key.parked).insert(first, index);
-            }
         }
     }
 

@@ -69,9 +69,30 @@ impl Time {
 pub struct Moment {
     /// The server's time. A queue whose own time is later goes on from its own.
     pub now: Time,
+    /// The wall clock. It counts where it is ahead of `now` (a clock that was set right after the server had started): errors
+    /// are dated by it, and tokens judged by it. Leases, delays and TTLs run on `now`.
+    pub wall: Time,
     /// Present when this step is the first of a term (specification: creation, load, promotion, another name).
     pub term: Option<TermStart>,
+    /// The number of pieces of due work that this step may do.
+    pub due: usize,
 }
+
+impl Moment {
+    /// A moment of a server whose clocks agree, in the middle of a term.
+    pub fn at(now: Time) -> Moment {
+        Moment { now, wall: now, term: None, due: DUE_PER_STEP }
+    }
+
+    /// The same moment for a queue whose own time is `time`: nothing goes back.
+    pub(crate) fn not_before(self, time: Time) -> Moment {
+        let now = self.now.max(time);
+        Moment { now, wall: self.wall.max(now), ..self }
+    }
+}
+
+/// Pieces of due work that one step does unless its moment says otherwise: bounds the work that a command can find waiting.
+pub const DUE_PER_STEP: usize = 1000;
 
 /// From where the numbers of a new term go on: each from `max(previous + 1 + skip, floor)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use crate::codec::{Corrupt, Reader, Writer};
 use crate::faults::{self, Fault};
 use crate::numbers::NUMBER_LIMIT;
 use crate::operations::apply_encoded;
-use crate::{Moment, Queue, Settings, TermStart, Time};
+use crate::{DUE_PER_STEP, Moment, Queue, Settings, Span, TermStart, Time};
 
 /// One way of changing a queue. The files of [`crate::operations`] hold one each.
 pub trait Operation {
@@ -65,6 +65,8 @@ pub struct Executed<T> {
     pub output: T,
     /// What the copies must be told.
     pub record: Record,
+    /// Pieces of due work that the step has left of what its moment allowed.
+    pub due_left: usize,
 }
 
 /// How a step reaches the replicas and the log.
@@ -74,8 +76,36 @@ pub enum Record {
     Nothing,
     /// The command as the client sent it, applied there without being judged and without any due work.
     Verbatim,
-    /// These bytes, for [`apply_record`].
-    Effect(Vec<u8>),
+    /// What was done, for [`apply_record`].
+    Effect(Effect),
+}
+
+/// What one step did, or several steps one after the other: all that one command of a client, or one act of the module itself,
+/// does to a queue is one effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// A version, then the steps.
+    pub bytes: Vec<u8>,
+    /// Whether the payloads of a push were left out: they travel beside `bytes`, in the order of the push. A string of the
+    /// server has a limit, and copying large payloads a cost.
+    pub payloads_apart: bool,
+}
+
+impl Effect {
+    /// Adds the steps of a later effect on the same queue. At most one of the two has payloads apart.
+    pub fn append(&mut self, later: &Effect) {
+        self.bytes.extend_from_slice(later.bytes.get(1..).unwrap_or_default());
+        self.payloads_apart |= later.payloads_apart;
+    }
+}
+
+/// In which form a step is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As the client's command where that says it all, else as an effect.
+    Shortest,
+    /// As an effect, to which others can be added.
+    Effect,
 }
 
 /// Why a command was not done. It changed nothing.
@@ -103,15 +133,20 @@ pub enum Refusal {
     NumbersExhausted,
 }
 
-/// Version of the effects' format and meaning; a server refuses those of a later one.
-const EFFECT_VERSION: u8 = 1;
+/// Version of the effects' format and meaning; a server refuses those of another one.
+const EFFECT_VERSION: u8 = 2;
 
 /// Bytes that the effect of a claim takes, and that of most others.
 const SMALL_EFFECT: usize = 64;
 
-/// Bits of an effect's second byte: what stands before the operation.
-const HAS_TERM: u8 = 1;
-const HAS_SETTINGS: u8 = 2;
+/// Bits of a step's first byte: what stands before the operation. Without the time, the step took place at the queue's own;
+/// without the wall clock, that was not ahead; without the allowance, it was [`DUE_PER_STEP`].
+const HAS_TIME: u8 = 1;
+const HAS_WALL: u8 = 2;
+const HAS_TERM: u8 = 4;
+const HAS_SETTINGS: u8 = 8;
+const HAS_DUE: u8 = 16;
+const KNOWN_BITS: u8 = HAS_TIME | HAS_WALL | HAS_TERM | HAS_SETTINGS | HAS_DUE;
 
 /// In place of an operation's tag: the step did nothing but due work.
 pub(crate) const NO_OPERATION: u8 = 0;
@@ -122,48 +157,73 @@ impl Queue {
     /// # Errors
     /// A [`Refusal`], having changed nothing.
     pub fn execute<O: Operation>(&mut self, operation: &O, moment: Moment) -> Result<Executed<O::Output>, Refusal> {
-        let moment = Moment { now: moment.now.max(self.now), ..moment };
+        self.step(operation, moment, Form::Shortest)
+    }
+
+    /// The same, never recorded as the client's command: for a step that is one of several in one record.
+    ///
+    /// # Errors
+    /// As [`Queue::execute`].
+    pub fn execute_as_effect<O: Operation>(
+        &mut self,
+        operation: &O,
+        moment: Moment,
+    ) -> Result<Executed<O::Output>, Refusal> {
+        self.step(operation, moment, Form::Effect)
+    }
+
+    fn step<O: Operation>(
+        &mut self,
+        operation: &O,
+        moment: Moment,
+        form: Form,
+    ) -> Result<Executed<O::Output>, Refusal> {
+        let moment = moment.not_before(self.now);
         if faults::on(Fault::RefusalDoesDueWork) && operation.judge(self, &moment).is_err() {
             self.begin(&moment);
         }
         let verdict = operation.judge(self, &moment)?;
         let settles = moment.term.is_some() || self.has_due(moment.now);
+        let unrecorded = |output| Ok(Executed { output, record: Record::Nothing, due_left: moment.due });
+        let before = self.now;
         if let Verdict::Answered(output) = verdict {
             if !settles {
-                return Ok(Executed { output, record: Record::Nothing });
+                return unrecorded(output);
             }
             self.begin(&moment);
-            return Ok(self.recorded(operation, output, &moment));
+            return Ok(self.recorded(operation, output, &moment, before));
         }
-        if !settles && operation.timing(self, moment.now) == Timing::Timeless {
+        let is_timeless = operation.timing(self, moment.now) == Timing::Timeless;
+        if !settles && is_timeless && form == Form::Shortest {
             let output = operation.apply(self);
             let record = if O::changed(&output) { Record::Verbatim } else { Record::Nothing };
-            return Ok(Executed { output, record });
+            return Ok(Executed { output, record, due_left: moment.due });
         }
-        let before = self.now;
         self.begin(&moment);
         let output = operation.apply(self);
         if !settles && !O::changed(&output) {
             if !faults::on(Fault::TimeMovesUnrecorded) {
                 self.now = before; // the copies will not hear of this step
             }
-            return Ok(Executed { output, record: Record::Nothing });
+            return unrecorded(output);
         }
-        if faults::on(Fault::DueWorkUnrecorded)
-            && self.known
-            && moment.term.is_none()
-            && operation.timing(self, moment.now) == Timing::Timeless
-        {
-            return Ok(Executed { output, record: Record::Verbatim });
+        if faults::on(Fault::DueWorkUnrecorded) && self.known && moment.term.is_none() && is_timeless {
+            return Ok(Executed { output, record: Record::Verbatim, due_left: 0 });
         }
-        Ok(self.recorded(operation, output, &moment))
+        Ok(self.recorded(operation, output, &moment, before))
     }
 
-    /// The end of a step that depended on the moment.
-    fn recorded<O: Operation>(&mut self, operation: &O, output: O::Output, moment: &Moment) -> Executed<O::Output> {
-        let record = Record::Effect(self.effect(operation, &output, moment));
+    /// The end of a step that depended on the moment; `before` was the queue's time until then.
+    fn recorded<O: Operation>(
+        &mut self,
+        operation: &O,
+        output: O::Output,
+        moment: &Moment,
+        before: Time,
+    ) -> Executed<O::Output> {
+        let record = Record::Effect(self.effect(operation, &output, moment, before));
         self.known = true;
-        Executed { output, record }
+        Executed { output, record, due_left: self.due_left }
     }
 
     /// Does on a copy what a command that was recorded as [`Record::Verbatim`] did on the primary.
@@ -171,18 +231,33 @@ impl Queue {
         operation.apply(self)
     }
 
-    fn effect<O: Operation>(&self, operation: &O, output: &O::Output, moment: &Moment) -> Vec<u8> {
+    fn effect<O: Operation>(&self, operation: &O, output: &O::Output, moment: &Moment, before: Time) -> Effect {
+        let has = |bit: u8, it_has: bool| if it_has { bit } else { 0 };
+        let (has_time, has_wall) = (moment.now > before, moment.wall > moment.now);
         let mut out = Writer::with_capacity(SMALL_EFFECT);
         out.byte(EFFECT_VERSION);
-        let settings = (!self.known).then_some(&self.settings);
-        out.byte(if moment.term.is_some() { HAS_TERM } else { 0 } | if settings.is_some() { HAS_SETTINGS } else { 0 });
-        out.number(moment.now.0);
+        out.byte(
+            has(HAS_TIME, has_time)
+                | has(HAS_WALL, has_wall)
+                | has(HAS_TERM, moment.term.is_some())
+                | has(HAS_SETTINGS, !self.known)
+                | has(HAS_DUE, moment.due != DUE_PER_STEP),
+        );
+        if has_time {
+            out.number(moment.now.0);
+        }
+        if has_wall {
+            out.number(moment.wall.since(moment.now).0);
+        }
         if let Some(term) = moment.term {
             out.number(term.floor);
             out.number(term.skip);
         }
-        if let Some(settings) = settings {
-            settings.encode(&mut out);
+        if !self.known {
+            self.settings.encode(&mut out);
+        }
+        if moment.due != DUE_PER_STEP {
+            out.number(moment.due as u64);
         }
         if O::changed(output) {
             out.byte(O::TAG);
@@ -190,38 +265,54 @@ impl Queue {
         } else {
             out.byte(NO_OPERATION);
         }
-        out.into_bytes()
+        let payloads_apart = out.payloads_apart;
+        Effect { bytes: out.into_bytes(), payloads_apart }
     }
 }
 
-/// Applies a [`Record::Effect`] as a replica or a replayed log does; creates the queue if the effect says so.
+/// Applies a [`Record::Effect`] as a replica or a replayed log does; creates the queue if the effect says so. `payloads` are
+/// those that travelled beside it.
 ///
 /// # Errors
-/// The effect is malformed, of a later version, or for a queue that is not here (or, creating one, that is).
-pub fn apply_record(queue: &mut Option<Queue>, effect: &[u8]) -> Result<(), Corrupt> {
-    let mut reader = Reader::new(effect);
+/// The effect is malformed, of another version, or for a queue that is not here (or, creating one, that is). Earlier steps of
+/// it may have been done then: the queue is not what the primary's is.
+pub fn apply_record(queue: &mut Option<Queue>, effect: &[u8], payloads: &[&[u8]]) -> Result<(), Corrupt> {
+    let mut reader = Reader::with_apart(effect, payloads);
     if reader.byte()? != EFFECT_VERSION {
         return Err(Corrupt("effect of an unknown version"));
     }
-    let flags = reader.byte()?;
-    if flags & !(HAS_TERM | HAS_SETTINGS) != 0 {
+    apply_step(queue, &mut reader)?;
+    while !reader.is_empty() {
+        apply_step(queue, &mut reader)?;
+    }
+    reader.end()
+}
+
+fn apply_step(queue: &mut Option<Queue>, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
+    let bits = reader.byte()?;
+    if bits & !KNOWN_BITS != 0 {
         return Err(Corrupt("effect with an unknown flag"));
     }
-    let now = Time(reader.number()?);
-    let term = match flags & HAS_TERM {
-        0 => None,
-        _ => Some(TermStart { floor: reader.number_to(NUMBER_LIMIT)?, skip: reader.number_to(NUMBER_LIMIT)? }),
+    let has = |bit: u8| bits & bit != 0;
+    let time = if has(HAS_TIME) { Some(Time(reader.number()?)) } else { None };
+    let ahead = Span(if has(HAS_WALL) { reader.number()? } else { 0 });
+    let term = match has(HAS_TERM) {
+        false => None,
+        true => Some(TermStart { floor: reader.number_to(NUMBER_LIMIT)?, skip: reader.number_to(NUMBER_LIMIT)? }),
     };
     let mut created = None;
-    if flags & HAS_SETTINGS != 0 {
-        created = Some(Queue { known: true, ..Queue::new(Settings::decode(&mut reader)?) });
+    if has(HAS_SETTINGS) {
+        created = Some(Queue { known: true, ..Queue::new(Settings::decode(reader)?) });
         if queue.is_some() {
             return Err(Corrupt("effect creates a queue that exists"));
         }
     }
+    let due = if has(HAS_DUE) { reader.number()? } else { DUE_PER_STEP as u64 };
     let target = created.as_mut().or(queue.as_mut()).ok_or(Corrupt("effect for a queue that does not exist"))?;
+    let now = time.unwrap_or(target.now);
+    let moment = Moment { now, wall: now.after(ahead), term, due: usize::try_from(due).unwrap_or(usize::MAX) };
     let tag = reader.byte()?;
-    apply_encoded(target, &Moment { now, term }, tag, &mut reader)?;
+    apply_encoded(target, &moment, tag, reader)?;
     if created.is_some() {
         *queue = created;
     }

@@ -1,11 +1,13 @@
 //! Who holds claims: one owner per consumer and session.
 
-use crate::SessionId;
 use crate::claims::Chain;
-use crate::memory::{allocated, slot_bytes, tree_bytes};
+use crate::memory::tree_bytes;
+use crate::pages::Pages;
 use crate::texts::{TextId, Texts};
-use slab::Slab;
+use crate::{Receipt, SessionId};
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
 
 /// A consumer on one connection, or, without SESSION, on none.
 #[derive(Clone, Debug)]
@@ -15,12 +17,23 @@ pub(crate) struct Owner {
     pub chain: Chain,
 }
 
+/// A session and the name of a consumer on it: an order that does not depend on how the names are kept.
+type SessionKey = (SessionId, Arc<[u8]>);
+
 /// The owners of all current claims. An owner goes with its last claim.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Owners {
-    owners: Slab<Owner>,
-    /// Sessions first, so that those of one session stand together.
-    by_key: BTreeMap<(Option<SessionId>, TextId), u32>,
+    owners: Pages<Owner>,
+    /// The owners of one consumer stand together.
+    by_consumer: BTreeMap<(TextId, Option<SessionId>), u32>,
+    /// Those with a session. The owners of one session stand together.
+    by_session: BTreeMap<SessionKey, u32>,
+    /// Claims of owners with a session.
+    session_claims: u64,
+    /// Those of them that are void: see [`crate::Queue::void_below`].
+    void: u64,
+    /// No owner before this one has a void claim.
+    first_void: Option<SessionKey>,
 }
 
 impl Owners {
@@ -38,41 +51,97 @@ impl Owners {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        allocated(self.owners.capacity() * slot_bytes::<Owner>())
-            + tree_bytes::<(Option<SessionId>, TextId), u32>(self.by_key.len())
+        self.owners.heap_bytes()
+            + tree_bytes::<(TextId, Option<SessionId>), u32>(self.by_consumer.len())
+            + tree_bytes::<SessionKey, u32>(self.by_session.len())
     }
 
-    /// The owner of this consumer and session, made if need be. It must get a claim at once.
+    /// Returns the owner of this consumer and session, a new one if there is none. It must get a claim at once.
     pub fn find_or_add(&mut self, texts: &mut Texts, consumer: &[u8], session: Option<SessionId>) -> u32 {
-        let known = texts.find(consumer).and_then(|text| self.by_key.get(&(session, text)));
+        let known = texts.find(consumer).and_then(|text| self.by_consumer.get(&(text, session)));
         if let Some(index) = known {
             return *index;
         }
         let consumer = texts.hold(consumer);
         let index = self.owners.insert(Owner { consumer, session, chain: Chain::default() }) as u32;
-        self.by_key.insert((session, consumer), index);
+        self.by_consumer.insert((consumer, session), index);
+        if let Some(session) = session {
+            self.by_session.insert((session, texts.shared(consumer)), index);
+        }
         index
     }
 
     /// Forgets an owner that holds no claim any more.
     pub fn drop_if_idle(&mut self, texts: &mut Texts, index: u32) {
-        let owner = &self.owners[index as usize];
-        if owner.chain.length == 0 {
+        if self.owners[index as usize].chain.length == 0 {
             let owner = self.owners.remove(index as usize);
-            self.by_key.remove(&(owner.session, owner.consumer));
+            self.by_consumer.remove(&(owner.consumer, owner.session));
+            if let Some(session) = owner.session {
+                self.by_session.remove(&(session, texts.shared(owner.consumer)));
+            }
             texts.release(owner.consumer);
         }
     }
 
-    /// The owners of one session.
-    pub fn of_session(&self, session: SessionId) -> Vec<u32> {
-        let from = (Some(session), TextId::FIRST);
-        self.by_key.range(from..).take_while(|((of, _), _)| *of == Some(session)).map(|(_, index)| *index).collect()
+    /// Counts a claim that an owner has got.
+    pub fn claim_made(&mut self, index: u32, is_void: bool) {
+        if self.owners[index as usize].session.is_some() {
+            self.session_claims += 1;
+            self.void += u64::from(is_void);
+        }
     }
 
-    /// The owners of all sessions.
-    pub fn of_all_sessions(&self) -> Vec<u32> {
-        self.by_key.iter().filter(|((session, _), _)| session.is_some()).map(|(_, index)| *index).collect()
+    /// Counts a claim that an owner has lost.
+    pub fn claim_gone(&mut self, index: u32, is_void: bool) {
+        if self.owners[index as usize].session.is_some() {
+            self.session_claims -= 1;
+            self.void -= u64::from(is_void);
+        }
+    }
+
+    /// Makes all claims of sessions void.
+    pub fn all_void(&mut self) {
+        (self.void, self.first_void) = (self.session_claims, None);
+    }
+
+    /// The number of void claims.
+    pub fn void(&self) -> u64 {
+        self.void
+    }
+
+    /// The first void claim in the order of sessions and consumers; `void_in` finds it in the claims of one owner.
+    pub fn first_void(&mut self, void_in: impl Fn(&Chain) -> Option<Receipt>) -> Option<Receipt> {
+        if self.void == 0 {
+            self.first_void = None;
+            return None;
+        }
+        let from = self.first_void.as_ref().map_or(Bound::Unbounded, Bound::Included);
+        let mut owners = self.by_session.range((from, Bound::Unbounded));
+        let (key, receipt) =
+            owners.find_map(|(key, index)| Some((key, void_in(&self.owners[*index as usize].chain)?)))?;
+        if self.first_void.as_ref() != Some(key) {
+            self.first_void = Some(key.clone());
+        }
+        Some(receipt)
+    }
+
+    /// The first owner of a session, by the name of its consumer.
+    pub fn first_of_session(&self, session: SessionId) -> Option<u32> {
+        let from: SessionKey = (session, Arc::from(&b""[..]));
+        self.by_session.range(from..).next().filter(|((of, _), _)| *of == session).map(|(_, index)| *index)
+    }
+
+    /// The owners of one consumer.
+    pub fn named(&self, texts: &Texts, consumer: &[u8]) -> impl Iterator<Item = &Owner> {
+        let consumer = texts.find(consumer);
+        let owners = consumer.map(|consumer| self.by_consumer.range((consumer, None)..));
+        let own = owners.into_iter().flatten().take_while(move |((of, _), _)| Some(*of) == consumer);
+        own.map(|(_, index)| self.get(*index))
+    }
+
+    /// Every owner, those of one consumer together.
+    pub fn by_consumer(&self) -> impl Iterator<Item = &Owner> {
+        self.by_consumer.values().map(|index| self.get(*index))
     }
 
     /// Every owner, by session and name.

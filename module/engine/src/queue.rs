@@ -13,10 +13,7 @@ use crate::pace::Pace;
 use crate::producers::Producers;
 use crate::stamps::Stamps;
 use crate::texts::Texts;
-use crate::{Priority, Receipt, SessionId, Settings, Span, Time, Totals};
-
-/// Pieces of due work that one step does at most: bounds the work that a command can find waiting.
-pub const DUE_PER_STEP: usize = 1000;
+use crate::{Priority, Receipt, SessionId, Settings, Span, TermStart, Time, Totals};
 
 /// Payload bytes that one reply carries at most, unless its first message alone is larger.
 pub const REPLY_BYTES: usize = 64 * 1024 * 1024;
@@ -45,8 +42,14 @@ pub struct Queue {
     pub(crate) texts: Texts,
     pub(crate) leadership: Leadership,
     pub(crate) producers: Producers,
+    /// Claims made with SESSION under a smaller receipt are void: they were made in an earlier term, whose connections are gone.
+    pub(crate) void_below: Receipt,
     /// Whether the copies know this queue. Not part of the state: a queue that was loaded or recorded is known.
     pub(crate) known: bool,
+    /// The wall clock of the step that is being done, never before `now`. Not part of the state.
+    pub(crate) wall: Time,
+    /// Pieces of due work that the step that is being done may still do. Not part of the state.
+    pub(crate) due_left: usize,
 }
 
 impl Queue {
@@ -67,7 +70,10 @@ impl Queue {
             texts: Texts::default(),
             leadership: Leadership::default(),
             producers: Producers::default(),
+            void_below: Receipt(0),
             known: false,
+            wall: Time(0),
+            due_left: 0,
         }
     }
 
@@ -119,23 +125,14 @@ impl Queue {
         self.stamps.end()
     }
 
-    /// Lets all claims of these owners end now; they are taken back as due work.
-    pub(crate) fn end_claims_of(&mut self, owners: &[u32]) -> u64 {
-        let mut ended = 0;
-        for owner in owners {
-            for receipt in self.claims.receipts(&self.owners.get(*owner).chain) {
-                if self.is_current(receipt) {
-                    self.claims.set_deadline(receipt, self.now);
-                    ended += 1;
-                }
-            }
-        }
-        ended
-    }
-
     /// Whether this receipt names a claim that has not ended.
     pub(crate) fn is_current(&self, receipt: Receipt) -> bool {
-        self.claims.get(receipt).is_some_and(|claim| claim.deadline > self.now)
+        self.claims.get(receipt).is_some_and(|claim| claim.deadline > self.now && !self.is_void(receipt, claim))
+    }
+
+    /// Whether a claim was made with SESSION in an earlier term.
+    pub(crate) fn is_void(&self, receipt: Receipt, claim: &Claim) -> bool {
+        receipt < self.void_below && self.owners.get(claim.owner).session.is_some()
     }
 
     /// READY → CLAIMED, or ERRORED → being drained.
@@ -144,6 +141,7 @@ impl Queue {
         let deadline = if faults::on(Fault::ClaimOutlivesLease) { deadline.after(Span(1)) } else { deadline };
         let claim = Claim::new(kind, taken.place, taken.deliveries, owner, deadline);
         let address = self.claims.insert(receipt, claim, self.owners.chain_mut(owner));
+        self.owners.claim_made(owner, receipt < self.void_below);
         self.messages.set_claim(taken.place, address);
         receipt
     }
@@ -157,6 +155,7 @@ impl Queue {
         let mut chain: Chain = *self.owners.chain_mut(owner);
         let claim = self.claims.remove(receipt, &mut chain);
         *self.owners.chain_mut(owner) = chain;
+        self.owners.claim_gone(owner, receipt < self.void_below);
         if let Some(claim) = claim {
             self.messages.clear_claim(claim.place);
             then(self, claim);
@@ -208,13 +207,41 @@ impl Queue {
         LaneKey { priority, parked }
     }
 
-    /// Ends what a closed connection held: its claims and its leadership. How much that was.
+    /// Starts a term: every leadership ends, and every claim made with SESSION is void from now on. The void claims are taken
+    /// back as due work.
+    pub(crate) fn start_term(&mut self, term: TermStart) {
+        self.stamps.start_term(term);
+        if !faults::on(Fault::TermKeepsLeader) {
+            self.leadership.current = None;
+        }
+        if !faults::on(Fault::TermKeepsSessions) {
+            self.void_below = Receipt(self.stamps.next_receipt);
+            self.owners.all_void();
+        }
+    }
+
+    /// Ends claims of a closed connection, as many as the step may do pieces of due work, and its leadership. Returns how many
+    /// claims and leaderships were ended.
     pub(crate) fn end_session(&mut self, session: SessionId) -> u64 {
-        let ended = self.end_claims_of(&self.owners.of_session(session));
         let leads = self.leadership.at(self.now).is_some_and(|leader| leader.session == Some(session));
         if leads {
             self.leadership.current = None;
         }
-        ended + u64::from(leads)
+        let mut ended = u64::from(leads);
+        while self.due_left > 0
+            && let Some(owner) = self.owners.first_of_session(session)
+            && let Some(receipt) = self.claims.first_of(&self.owners.get(owner).chain)
+        {
+            self.end_claim(receipt);
+            self.due_left -= 1;
+            ended += 1;
+        }
+        ended
+    }
+
+    /// Whether a connection holds a claim or the leadership.
+    pub fn is_held_by(&self, session: SessionId) -> bool {
+        self.owners.first_of_session(session).is_some()
+            || self.leadership.current.as_ref().is_some_and(|leader| leader.session == Some(session))
     }
 }

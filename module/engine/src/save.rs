@@ -67,7 +67,8 @@ impl Queue {
         entries += table(ERRORED, self.errors.after(None), emit, |out, (_, errored)| {
             place(out, errored.place);
             out.number(errored.deliveries.into());
-            out.number(errored.failed_at.0);
+            out.number(errored.entered_at.0);
+            out.number(errored.failed_at.since(errored.entered_at).0);
             out.text(self.texts.get(errored.consumer));
             out.text(self.texts.get(errored.reason));
         });
@@ -105,6 +106,7 @@ impl Queue {
             out.number(leader.deadline.0);
             out.optional(leader.session.map(|session| session.0));
         }
+        out.number(self.void_below.0);
         out.number(self.producers.advances);
         out.number(if faults::on(Fault::SaveForgetsRate) { 0 } else { self.pace.used_until_ns });
         emit(out.as_bytes());

@@ -7,7 +7,7 @@ use crate::faults::{self, Fault};
 use crate::groups::{Groups, Turn};
 use crate::labels::{Label, Labelled};
 use crate::lane::{LaneKey, Place, Returned, Taken};
-use crate::queue::{DUE_PER_STEP, Queue, TTL_REASON};
+use crate::queue::{Queue, TTL_REASON};
 use crate::texts::TextId;
 use crate::{Id, Time};
 use std::cmp::Reverse;
@@ -82,9 +82,9 @@ impl Queue {
     }
 
     /// READY → about to be claimed: the highest priority first, then the smallest id. `None`: there is none, its payload is
-    /// larger than `limit`, or so many were found whose last moment has passed that the rest is left to the next step.
+    /// larger than `limit`, or the next one has expired and the step may do no more due work.
     pub(crate) fn take_ready(&mut self, limit: usize) -> Option<Taken> {
-        for _ in 0..DUE_PER_STEP {
+        loop {
             let taken = self.messages.take_ready(limit)?;
             let Some((id, labelled)) = self.label(taken.place) else { return Some(taken) };
             let turn = self.turn(taken.place);
@@ -102,8 +102,8 @@ impl Queue {
                 return Some(taken);
             }
             self.expire(taken.place, taken.deliveries);
+            self.due_left = self.due_left.checked_sub(1)?;
         }
-        None
     }
 
     /// READY or DELAYED → in no state. How often it was delivered; `None`: it is in neither.
@@ -159,7 +159,8 @@ impl Queue {
         let errored = Errored {
             place,
             deliveries,
-            failed_at: self.now,
+            entered_at: self.now,
+            failed_at: self.wall,
             consumer: self.texts.hold(consumer),
             reason: self.texts.hold(reason),
         };

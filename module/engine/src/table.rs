@@ -193,6 +193,23 @@ impl<K: Ord + Clone, V> Table<K, V> {
         started.chain(chunks.flatten()).map(|(key, value)| (key, value))
     }
 
+    /// The number of entries before the first one whose key does not fit, counted up to `limit`; keys that fit come before
+    /// those that do not. The work is one step for each chunk.
+    pub fn count_while(&self, limit: usize, fits: impl Fn(&K) -> bool) -> usize {
+        let mut count = 0;
+        for chunk in self.chunks.values() {
+            let fitting = match chunk.back() {
+                Some((last, _)) if fits(last) => chunk.len(),
+                _ => chunk.partition_point(|(key, _)| fits(key)),
+            };
+            count += fitting;
+            if fitting < chunk.len() || count >= limit {
+                break;
+            }
+        }
+        count.min(limit)
+    }
+
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.iter().map(|(_, value)| value)
     }
@@ -243,6 +260,7 @@ mod tests {
                     _ => {
                         assert_eq!(table.get(&key), model.get(&key));
                         assert!(table.after(Some(&key)).eq(model.range(key + 1..)));
+                        assert_eq!(table.count_while(9, |known| *known < key), model.range(..key).take(9).count());
                     }
                 }
             }

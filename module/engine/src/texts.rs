@@ -1,8 +1,8 @@
 //! Names and reasons, each kept once however many claims or errors carry it.
 
 use crate::memory::allocated;
+use crate::pages::Pages;
 use crate::table::Table;
-use slab::Slab;
 use std::sync::Arc;
 
 /// Names one text for as long as somebody holds it.
@@ -15,19 +15,19 @@ const ARC: usize = 16;
 /// Counted texts. Ids are not part of the state: whatever is ordered by a text is ordered by its bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Texts {
-    texts: Slab<(Arc<[u8]>, u32)>,
+    texts: Pages<(Arc<[u8]>, u32)>,
     by_bytes: Table<Arc<[u8]>, TextId>,
     bytes: usize,
-}
-
-impl TextId {
-    /// Not above any other.
-    pub const FIRST: TextId = TextId(0);
 }
 
 impl Texts {
     pub fn get(&self, id: TextId) -> &[u8] {
         &self.texts[id.0 as usize].0
+    }
+
+    /// The text itself, shared.
+    pub fn shared(&self, id: TextId) -> Arc<[u8]> {
+        Arc::clone(&self.texts[id.0 as usize].0)
     }
 
     pub fn find(&self, text: &[u8]) -> Option<TextId> {
@@ -61,7 +61,7 @@ impl Texts {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes + self.by_bytes.heap_bytes() + allocated(self.texts.capacity() * size_of::<(Arc<[u8]>, u32)>())
+        self.bytes + self.by_bytes.heap_bytes() + self.texts.heap_bytes()
     }
 
     /// How many holders there are in all.

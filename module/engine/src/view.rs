@@ -4,11 +4,14 @@ use crate::claims::{Claim, Kind};
 use crate::delays::Delayed;
 use crate::errors::Errored;
 use crate::lane::{Lane, Place, Returned};
+use crate::operations::DRAINER;
 use crate::queue::Queue;
 use crate::segment::NO_CLAIM;
 use crate::texts::TextId;
 use crate::{Id, Priority, Receipt, Span, Time, Token, Totals};
-use std::collections::BTreeMap;
+
+/// Claims of one owner that are looked at for its nearest deadline: bounds the work of a look at many consumers.
+const CLAIMS_LOOKED_AT: usize = 100;
 
 /// The levels and totals of a queue at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +58,9 @@ pub struct LeaderView {
 pub struct ConsumerView {
     /// Its name.
     pub name: Vec<u8>,
-    /// How many, over all its connections.
+    /// The number of its claims, over all its connections.
     pub claims: u64,
-    /// When the first of them ends.
+    /// When the first of the hundred oldest claims on each of its connections ends.
     pub nearest_deadline: Time,
 }
 
@@ -157,22 +160,28 @@ impl Queue {
         self.messages.oldest_ready().into_iter().chain(held).min()
     }
 
-    /// Consumers that hold claims of messages, by name, at most `count`.
+    /// At most `count` consumers that hold claims of messages, by name.
     pub fn consumers(&self, count: usize) -> Vec<ConsumerView> {
-        let mut by_name: BTreeMap<&[u8], (u64, Time)> = BTreeMap::new();
-        for (_, owner) in self.owners.sorted(&self.texts) {
-            for (_, claim) in self.claims.chain(&owner.chain).filter(|(_, claim)| claim.kind == Kind::Message) {
-                let (claims, nearest) = by_name.entry(self.texts.get(owner.consumer)).or_insert((0, claim.deadline));
-                *claims += 1;
-                *nearest = claim.deadline.min(*nearest);
+        let mut consumers: Vec<(TextId, ConsumerView)> = Vec::new();
+        let drainer = self.texts.find(DRAINER);
+        for owner in self.owners.by_consumer().filter(|owner| Some(owner.consumer) != drainer) {
+            let oldest = self.claims.chain(&owner.chain).take(CLAIMS_LOOKED_AT);
+            let Some(nearest) = oldest.map(|(_, claim)| claim.deadline).min() else { continue };
+            if let Some((_, view)) = consumers.last_mut().filter(|(consumer, _)| *consumer == owner.consumer) {
+                view.claims += owner.chain.length;
+                view.nearest_deadline = nearest.min(view.nearest_deadline);
+                continue;
             }
+            if consumers.len() == count {
+                break;
+            }
+            let name = self.texts.get(owner.consumer).to_vec();
+            let view = ConsumerView { name, claims: owner.chain.length, nearest_deadline: nearest };
+            consumers.push((owner.consumer, view));
         }
-        let view = |(name, (claims, nearest_deadline)): (&[u8], (u64, Time))| ConsumerView {
-            name: name.to_vec(),
-            claims,
-            nearest_deadline,
-        };
-        by_name.into_iter().take(count).map(view).collect()
+        let mut consumers: Vec<ConsumerView> = consumers.into_iter().map(|(_, view)| view).collect();
+        consumers.sort_by(|one, other| one.name.cmp(&other.name));
+        consumers
     }
 
     /// Messages of one state with ids above `after`, by id, at most `count`.

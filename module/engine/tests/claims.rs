@@ -10,12 +10,14 @@ struct Bench {
     now: u64,
     term: Option<TermStart>,
     copy: Option<Queue>,
+    /// The payloads of the last push, which may travel beside its effect.
+    beside: Vec<Vec<u8>>,
 }
 
 impl Bench {
     fn new() -> Bench {
         let term = Some(TermStart { floor: 1, skip: 0 });
-        Bench { queue: Queue::new(Settings::default()), now: 1_000_000, term, copy: None }
+        Bench { queue: Queue::new(Settings::default()), now: 1_000_000, term, copy: None, beside: vec![] }
     }
 
     fn configured(settings: &[Setting]) -> Bench {
@@ -25,14 +27,18 @@ impl Bench {
     }
 
     fn try_run<O: Operation>(&mut self, operation: &O) -> Result<(O::Output, Record), Refusal> {
-        let moment = Moment { now: Time(self.now), term: self.term.take() };
+        let moment = Moment { term: self.term.take(), ..Moment::at(Time(self.now)) };
         let executed = self.queue.execute(operation, moment)?;
         match &executed.record {
             Record::Nothing => {}
             Record::Verbatim => {
                 self.copy.as_mut().expect("created by an effect").apply(operation);
             }
-            Record::Effect(effect) => apply_record(&mut self.copy, effect).expect("a copy understands"),
+            Record::Effect(effect) => {
+                let beside: Vec<&[u8]> = self.beside.iter().map(Vec::as_slice).collect();
+                let beside = if effect.payloads_apart { &beside[..] } else { &[] };
+                apply_record(&mut self.copy, &effect.bytes, beside).expect("a copy understands");
+            }
         }
         self.queue.check_invariants().expect("invariants");
         Ok((executed.output, executed.record))
@@ -43,6 +49,7 @@ impl Bench {
     }
 
     fn push(&mut self, payloads: &[&[u8]]) -> Id {
+        self.beside = payloads.iter().map(|payload| payload.to_vec()).collect();
         self.run(&plain(payloads)).first.expect("new messages have an id")
     }
 
@@ -220,7 +227,7 @@ fn a_full_table_of_producers_forgets_the_one_that_advanced_longest_ago_but_never
     let push = |bench: &mut Bench, name: u32, fence: Option<Token>| {
         let name = name.to_be_bytes();
         let sequence = Some(Sequence { producer: &name, first: 0 });
-        let moment = Moment { now: Time(bench.now), term: bench.term.take() };
+        let moment = Moment { term: bench.term.take(), ..Moment::at(Time(bench.now)) };
         bench.queue.execute(&Push { sequence, fence, ..plain(&[b""]) }, moment).map(|executed| executed.output)
     };
     push(&mut bench, 0, Some(Token(1))).unwrap();
@@ -234,7 +241,7 @@ fn a_full_table_of_producers_forgets_the_one_that_advanced_longest_ago_but_never
         let name = name as u32;
         let sequence = Sequence { producer: &name.to_be_bytes(), first: 1 };
         let push = Push { sequence: Some(sequence), fence: Some(Token(1)), ..plain(&[b""]) };
-        bench.queue.execute(&push, Moment { now: Time(bench.now), term: None }).unwrap();
+        bench.queue.execute(&push, Moment::at(Time(bench.now))).unwrap();
     }
     assert_eq!(push(&mut bench, 99_999, None).unwrap_err(), Refusal::ProducersFull);
 }
@@ -270,7 +277,7 @@ fn a_queued_message_takes_little_more_than_its_payload_and_an_acked_one_nothing(
     while let claimed @ [_, ..] = &bench.claim(1000, 60_000)[..] {
         // One in a thousand stays claimed; what is acked around it must go all the same.
         let acked: Vec<Receipt> = claimed.iter().skip(1).map(|delivery| delivery.receipt).collect();
-        bench.queue.execute(&Ack { receipts: &acked }, Moment { now: Time(bench.now), term: None }).unwrap();
+        bench.queue.execute(&Ack { receipts: &acked }, Moment::at(Time(bench.now))).unwrap();
     }
     let per_stuck = bench.queue.memory_bytes() / 100;
     assert!(per_stuck < 7 * 1024, "{per_stuck} bytes for each message that stays");
@@ -336,7 +343,7 @@ fn whatever_loads_of_a_damaged_queue_is_a_valid_queue() {
 }
 
 fn use_every_operation(queue: &mut Queue) {
-    let moment = Moment { now: Time(2_000_000), term: None };
+    let moment = Moment::at(Time(2_000_000));
     let _ = queue.execute(&plain(&[b"more"]), moment);
     if let Ok(claimed) = queue.execute(&claim(20, 10, None), moment) {
         for delivery in &claimed.output.deliveries {
@@ -353,15 +360,15 @@ fn use_every_operation(queue: &mut Queue) {
 #[test]
 fn a_malformed_effect_changes_nothing() {
     let mut bench = varied();
-    let moment = Moment { now: Time(bench.now + 10_000), term: None };
+    let moment = Moment::at(Time(bench.now + 10_000));
     let push = Push { delay: Some(Span(9)), ..plain(&[b"x", b"y"]) };
     let mut copy = bench.copy.clone();
     let Record::Effect(effect) = bench.queue.execute(&push, moment).unwrap().record else { panic!("timed") };
     let before = chunks(copy.as_ref().unwrap());
-    for length in 0..effect.len() {
-        assert!(apply_record(&mut copy, &effect[..length]).is_err());
+    for length in 0..effect.bytes.len() {
+        assert!(apply_record(&mut copy, &effect.bytes[..length], &[]).is_err());
         assert_eq!(chunks(copy.as_ref().unwrap()), before);
     }
-    apply_record(&mut copy, &effect).unwrap();
+    apply_record(&mut copy, &effect.bytes, &[]).unwrap();
     assert_eq!(chunks(copy.as_ref().unwrap()), chunks(&bench.queue));
 }

@@ -29,6 +29,10 @@ enum Step {
     Settle,
     Term { skip: bool },
     Reload,
+    /// The next steps are one record.
+    Together(u8),
+    /// The wall clock is set so far ahead of the server's time, or to it.
+    Wall(u64),
 }
 
 /// Which unique key, which group, which TTL.
@@ -115,6 +119,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Settle),
         1 => any::<bool>().prop_map(|skip| Step::Term { skip }),
         1 => Just(Step::Reload),
+        1 => (2..6u8).prop_map(Step::Together),
+        1 => prop_oneof![Just(0), 1..5000u64].prop_map(Step::Wall),
     ]
 }
 
@@ -137,16 +143,50 @@ struct Run {
     model: Model,
     clock: u64,
     term: Option<TermStart>,
+    /// By how much the wall clock is ahead of `clock`.
+    ahead: u64,
     /// Every receipt and id ever seen, for steps to name.
     receipts: Vec<u64>,
     ids: Vec<u64>,
+    /// The payloads of the push that is being done.
+    beside: Vec<Vec<u8>>,
+    /// How many steps more go into one record, and what it holds so far.
+    together: u8,
+    record: Option<(Effect, Vec<Vec<u8>>)>,
 }
 
 impl Run {
     fn new() -> Run {
         let term = Some(TermStart { floor: 1000, skip: 0 });
         let primary = Queue::new(Settings::default());
-        Run { primary, replica: None, model: Model::new(), clock: 5000, term, receipts: vec![], ids: vec![] }
+        let (replica, model, record) = (None, Model::new(), None);
+        let (receipts, ids, beside) = (vec![], vec![], vec![]);
+        Run { primary, replica, model, clock: 5000, term, ahead: 0, receipts, ids, beside, together: 0, record }
+    }
+
+    /// Adds an effect to the record, and sends that when it is whole.
+    fn send(&mut self, effect: Effect) {
+        let beside = if effect.payloads_apart { std::mem::take(&mut self.beside) } else { vec![] };
+        if effect.payloads_apart && self.record.as_ref().is_some_and(|(record, _)| record.payloads_apart) {
+            self.flush();
+        }
+        match &mut self.record {
+            Some((record, payloads)) => {
+                record.append(&effect);
+                payloads.extend(beside);
+            }
+            none => *none = Some((effect, beside)),
+        }
+        if self.together == 0 {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some((record, payloads)) = self.record.take() {
+            let beside: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+            apply_record(&mut self.replica, &record.bytes, &beside).expect("a replica understands its primary");
+        }
     }
 
     fn receipt(&self, index: u8) -> Receipt {
@@ -164,21 +204,25 @@ impl Run {
         operation: &O,
         on_model: impl FnOnce(&mut Model) -> Result<M, Refused>,
     ) -> Result<(O::Output, M), Refused> {
-        let moment = Moment { now: Time(self.clock), term: self.term };
+        let wall = Time(self.clock + self.ahead);
+        let moment = Moment { term: self.term, wall, ..Moment::at(Time(self.clock)) };
         let mut model = self.model.clone();
+        model.wall_clock = wall.0;
         model.settle(self.clock, self.term.map(|term| (term.floor, term.skip)));
         let expected = on_model(&mut model);
         let before = encoded(&self.primary);
-        match (self.primary.execute(operation, moment), expected) {
+        let executed = match self.together {
+            0 => self.primary.execute(operation, moment),
+            _ => self.primary.execute_as_effect(operation, moment),
+        };
+        match (executed, expected) {
             (Ok(executed), Ok(expected)) => {
                 match &executed.record {
                     Record::Nothing => assert_eq!(encoded(&self.primary), before, "an unrecorded step changes nothing"),
                     Record::Verbatim => {
                         self.replica.as_mut().expect("created by an effect").apply(operation);
                     }
-                    Record::Effect(effect) => {
-                        apply_record(&mut self.replica, effect).expect("a replica understands its primary");
-                    }
+                    Record::Effect(effect) => self.send(effect.clone()),
                 }
                 if executed.record != Record::Nothing {
                     self.term = None;
@@ -277,9 +321,12 @@ impl Run {
                 let floor = self.primary.numbers_end() + 10;
                 self.term = Some(TermStart { floor, skip: if *skip { 1 << 24 } else { 0 } });
             }
+            Step::Together(steps) => self.together = *steps,
+            Step::Wall(ahead) => self.ahead = *ahead,
             // Only what a copy knows can have been saved.
             Step::Reload if self.replica.is_none() => {}
             Step::Reload => {
+                self.flush();
                 self.primary = reloaded(&self.primary);
                 self.replica = self.replica.as_ref().map(reloaded);
             }
@@ -326,6 +373,7 @@ impl Run {
             let next = self.model.producers.get(name).map_or(5, |producer| producer.0);
             (name, next.saturating_add_signed(offset.into()))
         });
+        self.beside = payloads.to_vec();
         let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
         let push = Push {
             delay: (delay > 0).then_some(Span(delay)),
@@ -429,7 +477,7 @@ impl Run {
     /// What can be seen of the engine is what is in the model.
     fn check(&self) {
         self.primary.check_invariants().expect("invariants");
-        let Some(replica) = &self.replica else { return };
+        let Some(replica) = self.replica.as_ref().filter(|_| self.record.is_none()) else { return };
         assert_eq!(encoded(replica), encoded(&self.primary), "a replica is its primary");
         assert_eq!(encoded(&reloaded(&self.primary)), encoded(&self.primary), "loading gives back what was saved");
         let info = self.primary.info(Time(0));
@@ -512,6 +560,10 @@ proptest! {
             // Mostly small steps of time, now and then one that opens a new segment.
             run.clock += if *passed == 39 { 1500 } else { *passed };
             run.step(step);
+            run.together = run.together.saturating_sub(u8::from(!matches!(step, Step::Together(_))));
+            if run.together == 0 {
+                run.flush();
+            }
             run.check();
         }
     }

@@ -36,5 +36,6 @@ impl Operation for Ack<'_> {
 
 pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
     let receipts = read_receipts(reader)?;
-    replay_operation(&Ack { receipts: &receipts }, queue, moment, reader)
+    replay_operation(&Ack { receipts: &receipts }, queue, moment);
+    Ok(())
 }

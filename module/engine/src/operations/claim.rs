@@ -105,5 +105,6 @@ pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>
     let lease = reader.optional()?.map(Span);
     let session = reader.optional()?.map(SessionId);
     let acks = read_receipts(reader)?;
-    replay_operation(&Claim { consumer, count, lease, session, acks: &acks }, queue, moment, reader)
+    replay_operation(&Claim { consumer, count, lease, session, acks: &acks }, queue, moment);
+    Ok(())
 }

@@ -36,5 +36,6 @@ impl Operation for Configure<'_> {
 
 pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
     let settings = decode_settings(reader)?;
-    replay_operation(&Configure { settings: &settings }, queue, moment, reader)
+    replay_operation(&Configure { settings: &settings }, queue, moment);
+    Ok(())
 }

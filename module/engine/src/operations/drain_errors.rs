@@ -42,7 +42,7 @@ pub struct Drained {
 const ENTRY_BYTES: usize = 128;
 
 /// The owner of all drain claims of one session: a drainer gives no name.
-const DRAINER: &[u8] = b"";
+pub(crate) const DRAINER: &[u8] = b"";
 
 impl Operation for DrainErrors {
     type Output = Vec<Drained>;
@@ -101,5 +101,6 @@ pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>
     let count = reader.optional()?.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
     let lease = reader.optional()?.map(Span);
     let session = reader.optional()?.map(SessionId);
-    replay_operation(&DrainErrors { count, lease, session }, queue, moment, reader)
+    replay_operation(&DrainErrors { count, lease, session }, queue, moment);
+    Ok(())
 }

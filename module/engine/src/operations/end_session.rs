@@ -3,11 +3,11 @@
 use super::replay_operation;
 use crate::codec::{Corrupt, Reader, Writer};
 use crate::operation::Operation;
-use crate::queue::DUE_PER_STEP;
 use crate::{Moment, Queue, SessionId};
 
-/// Ends everything held with SESSION by one connection, as leases that end now. The messages go back as due work, the
-/// first [`DUE_PER_STEP`] of it in this step. The output is how many claims and leaderships that were.
+/// Ends what one connection holds with SESSION, as leases that end now: its leadership, and as many of its claims as the step
+/// may do pieces of due work. The output is how many claims and leaderships that were; as long as it is not 0, the operation
+/// is to be done again.
 #[derive(Clone, Debug)]
 pub struct EndSession {
     /// The connection.
@@ -21,7 +21,7 @@ impl Operation for EndSession {
     fn apply(&self, queue: &mut Queue) -> u64 {
         let ended = queue.end_session(self.session);
         if ended > 0 {
-            queue.take_back(DUE_PER_STEP);
+            queue.take_back(); // what comes back may have expired meanwhile
         }
         ended
     }
@@ -37,5 +37,6 @@ impl Operation for EndSession {
 
 pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
     let session = SessionId(reader.number()?);
-    replay_operation(&EndSession { session }, queue, moment, reader)
+    replay_operation(&EndSession { session }, queue, moment);
+    Ok(())
 }

@@ -48,5 +48,6 @@ impl Operation for Extend<'_> {
 pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
     let lease = Span(reader.number()?);
     let receipts = read_receipts(reader)?;
-    replay_operation(&Extend { lease, receipts: &receipts }, queue, moment, reader)
+    replay_operation(&Extend { lease, receipts: &receipts }, queue, moment);
+    Ok(())
 }

@@ -72,5 +72,6 @@ pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>
     let receipt = Receipt(reader.number()?);
     let retry = reader.optional()?.map(Span);
     let reason = reader.text()?;
-    replay_operation(&Fail { receipt, retry, reason }, queue, moment, reader)
+    replay_operation(&Fail { receipt, retry, reason }, queue, moment);
+    Ok(())
 }

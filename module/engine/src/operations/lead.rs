@@ -85,7 +85,8 @@ pub(super) fn replay_lead(queue: &mut Queue, moment: &Moment, reader: &mut Reade
     let lease = reader.optional()?.map(Span);
     let session = reader.optional()?.map(SessionId);
     let renew = reader.optional()?.map(Token);
-    replay_operation(&Lead { candidate, lease, session, renew }, queue, moment, reader)
+    replay_operation(&Lead { candidate, lease, session, renew }, queue, moment);
+    Ok(())
 }
 
 /// Ends the candidate's leadership. The output is whether it led under this token.
@@ -123,5 +124,6 @@ impl Operation for Resign<'_> {
 pub(super) fn replay_resign(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
     let candidate = reader.text()?;
     let token = Token(reader.number()?);
-    replay_operation(&Resign { candidate, token }, queue, moment, reader)
+    replay_operation(&Resign { candidate, token }, queue, moment);
+    Ok(())
 }

@@ -21,6 +21,7 @@ mod settle;
 pub use ack::Ack;
 pub use claim::{Claim, Claimed, Delivery};
 pub use configure::Configure;
+pub(crate) use drain_errors::DRAINER;
 pub use drain_errors::{DrainErrors, Drained};
 pub use end_session::EndSession;
 pub use extend::Extend;
@@ -38,7 +39,7 @@ use crate::codec::{Corrupt, Reader};
 use crate::operation::NO_OPERATION;
 use crate::{Moment, Operation, Queue, Receipt};
 
-/// Replays a recorded operation. The queue is unchanged if the bytes are not one.
+/// Replays a recorded operation. The queue is unchanged if the bytes do not begin with one.
 pub(crate) fn apply_encoded(
     queue: &mut Queue,
     moment: &Moment,
@@ -67,17 +68,10 @@ pub(crate) fn apply_encoded(
     replay(queue, moment, reader)
 }
 
-/// The common end of every `replay`: all bytes are read, now the queue may change.
-fn replay_operation<O: Operation>(
-    operation: &O,
-    queue: &mut Queue,
-    moment: &Moment,
-    reader: &Reader<'_>,
-) -> Result<(), Corrupt> {
-    reader.end()?;
+/// The common end of every `replay`: the operation is read, now the queue may change.
+fn replay_operation<O: Operation>(operation: &O, queue: &mut Queue, moment: &Moment) {
     queue.begin(moment);
     operation.apply(queue);
-    Ok(())
 }
 
 fn read_receipts(reader: &mut Reader<'_>) -> Result<Vec<Receipt>, Corrupt> {

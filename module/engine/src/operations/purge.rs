@@ -88,5 +88,6 @@ pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>
         _ => return Err(Corrupt("purge of an unknown state")),
     };
     let count = usize::try_from(reader.number()?).unwrap_or(usize::MAX);
-    replay_operation(&Purge { state, count }, queue, moment, reader)
+    replay_operation(&Purge { state, count }, queue, moment);
+    Ok(())
 }

@@ -168,8 +168,7 @@ impl Operation for Push<'_> {
             out.text(text.unwrap_or_default());
         }
         out.number(self.label.ttl.map_or(0, |ttl| ttl.0));
-        out.number(self.payloads.len() as u64);
-        self.payloads.iter().for_each(|payload| out.text(payload));
+        out.payloads(self.payloads);
     }
 }
 
@@ -184,10 +183,7 @@ pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>
     let (unique, group) = (read_label(reader)?, read_label(reader)?);
     let ttl = Some(Span(reader.number()?)).filter(|ttl| ttl.0 > 0);
     let label = Label { unique, group, ttl };
-    let mut payloads = Vec::new();
-    for _ in 0..reader.number()? {
-        payloads.push(reader.text()?);
-    }
+    let payloads = reader.payloads()?;
     if payloads.is_empty() || (unique.is_some() && payloads.len() > 1) {
         return Err(Corrupt("push of nothing, or of one key for several messages"));
     }
@@ -195,7 +191,8 @@ pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>
     if push.judge_unique(queue, moment) != Verdict::Go {
         return Err(Corrupt("push with a unique key that is another message's"));
     }
-    replay_operation(&push, queue, moment, reader)
+    replay_operation(&push, queue, moment);
+    Ok(())
 }
 
 /// A name of a label is never empty.

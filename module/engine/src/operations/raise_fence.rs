@@ -44,5 +44,6 @@ impl Operation for RaiseFence<'_> {
 pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
     let producer = reader.text()?;
     let token = Token(reader.number()?);
-    replay_operation(&RaiseFence { producer, token }, queue, moment, reader)
+    replay_operation(&RaiseFence { producer, token }, queue, moment);
+    Ok(())
 }

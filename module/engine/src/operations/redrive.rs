@@ -66,5 +66,6 @@ pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>
         }
         _ => return Err(Corrupt("unknown kind of redrive")),
     };
-    replay_operation(&redrive, queue, moment, reader)
+    replay_operation(&redrive, queue, moment);
+    Ok(())
 }

@@ -53,5 +53,6 @@ impl Operation for Release<'_> {
 
 pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
     let receipts = read_receipts(reader)?;
-    replay_operation(&Release { receipts: &receipts }, queue, moment, reader)
+    replay_operation(&Release { receipts: &receipts }, queue, moment);
+    Ok(())
 }

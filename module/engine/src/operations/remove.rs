@@ -50,5 +50,6 @@ impl Operation for Remove<'_> {
 
 pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
     let ids: Vec<Id> = reader.numbers()?.into_iter().map(Id).collect();
-    replay_operation(&Remove { ids: &ids }, queue, moment, reader)
+    replay_operation(&Remove { ids: &ids }, queue, moment);
+    Ok(())
 }

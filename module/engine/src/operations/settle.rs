@@ -22,6 +22,7 @@ impl Operation for Settle {
     fn encode(&self, _: &mut Writer) {}
 }
 
-pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
-    replay_operation(&Settle, queue, moment, reader)
+pub(super) fn replay(queue: &mut Queue, moment: &Moment, _: &mut Reader<'_>) -> Result<(), Corrupt> {
+    replay_operation(&Settle, queue, moment);
+    Ok(())
 }

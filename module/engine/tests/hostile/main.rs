@@ -11,7 +11,7 @@ mod usage;
 
 use allocator::{Counting, most_held};
 use dice::Dice;
-use mq_engine::{Decoder, Queue, Time, apply_record};
+use mq_engine::{Decoder, Effect, Queue, Time, apply_record};
 use usage::Used;
 
 #[global_allocator]
@@ -115,17 +115,18 @@ fn a_made_up_effect_is_refused_or_leaves_a_valid_queue() {
             let mut used = Used::new();
             let mut effects = Vec::new();
             for _ in 0..5 + dice.below(60) {
-                used.step_recorded(dice, &mut |effect| effects.push(effect.to_vec()));
+                used.step_recorded(dice, &mut |effect| effects.push(effect.clone()));
             }
             for _ in 0..OF_ONE {
-                let mut effect = effects[dice.below(effects.len())].clone();
+                let Effect { bytes: mut effect, payloads_apart } = effects[dice.below(effects.len())].clone();
                 for _ in 0..1 + dice.below(3) {
                     let at = dice.below(effect.len());
                     effect[at] = if dice.one_in(2) { effect[at] ^ (1 << dice.below(8)) } else { dice.number() as u8 };
                 }
                 let mut target = Some(used.queue.clone());
                 used.queue.check_invariants().expect("before");
-                let r = apply_record(&mut target, &effect);
+                let beside: &[&[u8]] = if payloads_apart || dice.one_in(20) { &[b"beside", b""] } else { &[] };
+                let r = apply_record(&mut target, &effect, beside);
                 if let Err(e) = target.as_ref().unwrap().check_invariants() {
                     panic!("{e} after {effect:?} {r:?}");
                 }

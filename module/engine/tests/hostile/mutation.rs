@@ -5,13 +5,13 @@ use crate::dice::Dice;
 /// The fields of each kind of chunk after its first byte, as the loader reads them: `b` a byte, `n` a number, `t` a text,
 /// `s` the settings, `l` a list of numbers, `L` a leader if the byte before it says so.
 const ENTRIES: [(u8, &str); 9] = [
-    (1, "bnnnnslnnLnn"),
+    (1, "bnnnnslnnLnnn"),
     (2, "bbnnnnn"),
     (3, "bbnttn"),
     (4, "bbnn"),
     (5, "bbnn"),
     (6, "bbnnn"),
-    (7, "bbnnntt"),
+    (7, "bbnnnntt"),
     (8, "nt"),
     (9, "nbbnbnnn"),
 ];

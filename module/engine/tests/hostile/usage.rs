@@ -13,7 +13,7 @@ pub struct Used {
     receipts: Vec<Receipt>,
     term: Option<TermStart>,
     /// What the copies were told by the last step.
-    effect: Option<Vec<u8>>,
+    effect: Option<Effect>,
 }
 
 const NAMES: [&[u8]; 3] = [b"a", b"worker", b"zzz"];
@@ -39,7 +39,7 @@ impl Used {
     }
 
     fn run<O: Operation>(&mut self, operation: &O) -> Option<O::Output> {
-        let moment = Moment { now: Time(self.now), term: self.term };
+        let moment = Moment { term: self.term, ..Moment::at(Time(self.now)) };
         let executed = self.queue.execute(operation, moment).ok()?;
         if executed.record != Record::Nothing {
             self.term = None;
@@ -67,7 +67,7 @@ impl Used {
     }
 
     /// One operation; its effect, if it had one.
-    pub fn step_recorded(&mut self, dice: &mut Dice, note: &mut dyn FnMut(&[u8])) {
+    pub fn step_recorded(&mut self, dice: &mut Dice, note: &mut dyn FnMut(&Effect)) {
         self.effect = None;
         self.step(dice);
         if let Some(effect) = &self.effect {

@@ -8,7 +8,7 @@ pub enum State {
     Ready,
     Delayed { due: u64 },
     Claimed { receipt: u64, deadline: u64, consumer: Vec<u8>, session: Option<u64> },
-    Errored { reason: Vec<u8>, consumer: Vec<u8>, at: u64, drain: Option<(u64, u64, Option<u64>)> },
+    Errored { reason: Vec<u8>, consumer: Vec<u8>, entered: u64, at: u64, drain: Option<(u64, u64, Option<u64>)> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,10 @@ pub enum Refused {
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub now: u64,
+    /// What the wall clock shows.
+    pub wall_clock: u64,
+    /// The wall clock as the step that is being done takes it.
+    pub wall: u64,
     pub messages: Vec<Message>,
     pub next: [u64; 3],
     pub lease: u64,
@@ -98,6 +102,7 @@ impl Model {
     /// Time passes: claims end and delays come due.
     pub fn settle(&mut self, now: u64, term: Option<(u64, u64)>) {
         self.now = self.now.max(now);
+        self.wall = self.wall_clock.max(self.now);
         if let Some((floor, skip)) = term {
             self.next.iter_mut().for_each(|next| *next = (*next + skip).max(floor));
             self.leader = None;
@@ -111,19 +116,19 @@ impl Model {
 
     /// What has outlived its time.
     fn end_lives(&mut self) {
-        let now = self.now;
+        let (now, at) = (self.now, self.wall);
         for message in &mut self.messages {
             if matches!(message.state, State::Ready | State::Delayed { .. })
-                && message.expires.is_some_and(|at| at <= now)
+                && message.expires.is_some_and(|expires| expires <= now)
             {
                 let (reason, consumer) = (b"expired".to_vec(), Vec::new());
-                message.state = State::Errored { reason, consumer, at: now, drain: None };
+                message.state = State::Errored { reason, consumer, entered: now, at, drain: None };
                 message.expires = None;
                 self.ttl_expired += 1;
             }
         }
         let keep = self.errors_keep;
-        let old = |message: &Message| matches!(message.state, State::Errored { at, drain: None, .. } if keep > 0 && at + keep <= now);
+        let old = |message: &Message| matches!(message.state, State::Errored { entered, drain: None, .. } if keep > 0 && entered + keep <= now);
         let before = self.messages.len();
         self.messages.retain(|message| !old(message));
         self.dropped += (before - self.messages.len()) as u64;
@@ -141,11 +146,11 @@ impl Model {
 
     fn end_claim(&mut self, index: usize, consumer: Vec<u8>) {
         self.expired += 1;
-        let (limit, at) = (self.max_deliveries, self.now);
+        let (limit, entered, at) = (self.max_deliveries, self.now, self.wall);
         let message = &mut self.messages[index];
         if limit > 0 && message.deliveries >= limit {
             self.dead += 1;
-            message.state = State::Errored { reason: b"max-deliveries".to_vec(), consumer, at, drain: None };
+            message.state = State::Errored { reason: b"max-deliveries".to_vec(), consumer, entered, at, drain: None };
         } else {
             message.state = State::Ready;
         }
@@ -370,7 +375,7 @@ impl Model {
     /// 0 stale, 1 errored, 2 retried.
     pub fn fail(&mut self, receipt: u64, retry: Option<u64>, why: &[u8]) -> u8 {
         let Some(index) = self.current(receipt) else { return 0 };
-        let (now, limit) = (self.now, self.max_deliveries);
+        let (now, at, limit) = (self.now, self.wall, self.max_deliveries);
         let message = &mut self.messages[index];
         let State::Claimed { consumer, .. } = message.state.clone() else {
             self.stop_drain(index);
@@ -386,7 +391,7 @@ impl Model {
             }
             _ => {
                 self.failed += 1;
-                message.state = State::Errored { reason: why.to_vec(), consumer, at: now, drain: None };
+                message.state = State::Errored { reason: why.to_vec(), consumer, entered: now, at, drain: None };
                 1
             }
         }

@@ -81,7 +81,7 @@ fn same(state: PeekState, peeked: &Peeked<'_>, message: &Message) {
                 && (peeked.receipt, peeked.lease_ends_at) == (Some(Receipt(*receipt)), Some(Time(*deadline)))
                 && peeked.consumer == Some(&consumer[..])
         }
-        State::Errored { reason, consumer, at, drain } => {
+        State::Errored { reason, consumer, at, drain, .. } => {
             state == PeekState::Errors
                 && (peeked.reason, peeked.consumer) == (Some(&reason[..]), Some(&consumer[..]))
                 && peeked.failed_at == Some(Time(*at))

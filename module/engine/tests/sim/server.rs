@@ -14,7 +14,8 @@ pub const PROMOTION_SKIP: u64 = 1 << 24;
 #[derive(Debug)]
 pub enum What {
     Verbatim(Op),
-    Effect(Vec<u8>),
+    /// With the payloads that travel beside it.
+    Effect(Effect, Vec<Vec<u8>>),
 }
 
 /// One record, with what the queue is after it.
@@ -151,21 +152,22 @@ impl Server {
     pub fn apply(&mut self, entry: &Entry, now: u64, fault: Option<WorldFault>) {
         match (&entry.what, &mut self.queue) {
             (What::Verbatim(op), Some(queue)) if fault == Some(WorldFault::ReplaysJudge) => {
-                drop(op.visit(Execute(queue, Moment { now: Time(now), term: None })));
+                drop(op.visit(Execute(queue, Moment::at(Time(now)))));
             }
             (What::Verbatim(op), Some(queue)) => op.visit(Apply(queue)),
             (What::Verbatim(_), None) => panic!("a command came before the effect that creates the queue"),
-            (What::Effect(effect), queue) => {
+            (What::Effect(effect, beside), queue) => {
                 if queue.is_none() {
                     self.since = self.epoch;
                 }
-                if let Err(why) = apply_record(queue, effect) {
+                let beside: Vec<&[u8]> = beside.iter().map(Vec::as_slice).collect();
+                if let Err(why) = apply_record(queue, &effect.bytes, &beside) {
                     wrong(&format!("a copy does not understand its primary: {why}"));
                 }
             }
         }
         if let (Some(WorldFault::ReplicaExpires), Some(queue)) = (fault, &mut self.queue) {
-            drop(queue.execute(&Settle, Moment { now: Time(now), term: None }));
+            drop(queue.execute(&Settle, Moment::at(Time(now))));
         }
         self.position += 1;
         self.saw_numbers();

@@ -125,7 +125,7 @@ impl World {
         let created = server.queue.is_none();
         let queue = server.queue.get_or_insert_with(|| Queue::new(Settings::default()));
         let totals = *queue.totals();
-        let outcome = op.visit(Execute(queue, Moment { now: Time(now), term }));
+        let outcome = op.visit(Execute(queue, Moment { term, ..Moment::at(Time(now)) }));
         let (before, digest) = self.log.at(self.log.end());
         let before = Rc::clone(before);
         let mut model = Model::clone(&before);
@@ -161,7 +161,11 @@ impl World {
             }
             Record::Effect(effect) => {
                 self.report.saw("record: effect");
-                What::Effect(effect)
+                let beside = match &op {
+                    Op::Push(push) if effect.payloads_apart => push.payloads.clone(),
+                    _ => Vec::new(),
+                };
+                What::Effect(effect, beside)
             }
         };
         if term.is_some() {
