@@ -1,27 +1,39 @@
-//! When the module has to act by itself, and the one timer that makes it.
+//! When the module has to act by itself, and the timers that make it.
 //!
-//! The timer looks after queues that somebody waits for, queues with more due work than one step may do, and what closed
-//! connections held. All other due work waits for the next command.
+//! The alarm looks after queues that somebody waits for, queues with more due work than one step may do, and what closed
+//! connections held. All other due work waits for the next command. What is due becomes tasks, one for each queue, and each
+//! task has a timer of its own: what is done in one timer's callback goes to the copies together, and two queues in it would be
+//! two records in a MULTI.
+//!
+//! Nothing is done by itself that a command would be refused: while writes are paused, and while the server refuses them (too
+//! few replicas, a disk that fails), what is due stays due.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use mq_engine::{Span, Time};
+use mq_engine::{SessionId, Span, Time};
 
 use crate::entry::Place;
-use crate::server::{Context, Global, Timer, writes_are_paused};
-use crate::{guard, moment, serving, sessions, waiting};
+use crate::server::{Blocked, Context, Global, MayWrite, OwnedText, Purpose, Timer, writes_are_paused};
+use crate::{budget, guard, moment, serving, sessions, waiting};
 
-/// Queues that one turn of the timer looks after at most; then clients have their turn.
-const PLACES_PER_TURN: usize = 256;
+/// Tasks of one turn at most; then clients have their turn.
+const TASKS_PER_TURN: usize = 256;
 
-/// While writes are paused, the timer asks again this often.
-const PAUSE_RETRY: Span = Span(10);
+/// While writes are paused or refused, the alarm asks again this often.
+const HELD_RETRY: Span = Span(10);
+
+/// While a key's slot is another node's, its queue is looked after again this often. If the slot goes, the server sends the
+/// waiters after it.
+const SLOT_RETRY: Span = Span(100);
 
 /// A queue in whose turn an internal fault struck is looked after again so much later: not at once, lest the log be filled.
 const FAULT_RETRY: Span = Span(20);
 
 /// So late is no timer by itself: the wall clock, which the server's timers follow, has been set back.
 const LATE: Span = Span(20);
+
+/// A wait that the server has not ended this long after its time is ended here. (A server that was paused may forget it.)
+const OVERDUE_WAIT: Span = Span(200);
 
 /// Why a queue is looked after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,14 +45,24 @@ pub enum Reason {
     Rest,
 }
 
+/// One act of the module's own, on one queue.
+enum Task {
+    /// Does what is due, and serves those who wait.
+    Tend(Place, Reason),
+    /// Ends what a closed connection holds.
+    EndSession(SessionId, Place),
+}
+
 struct Agenda {
     by_place: BTreeMap<Place, (Time, Reason)>,
     by_time: BTreeSet<(Time, Place)>,
     alarm: Option<(Time, Timer)>,
+    /// Each has a timer that goes off at once.
+    tasks: VecDeque<Task>,
 }
 
 static AGENDA: Global<Agenda> =
-    Global::new(Agenda { by_place: BTreeMap::new(), by_time: BTreeSet::new(), alarm: None });
+    Global::new(Agenda { by_place: BTreeMap::new(), by_time: BTreeSet::new(), alarm: None, tasks: VecDeque::new() });
 
 impl Agenda {
     /// Whether that is earlier than planned.
@@ -104,38 +126,116 @@ pub fn set_alarm(at: Time) {
     if let Some((_, timer)) = AGENDA.with(|agenda| agenda.alarm.take()) {
         timer.stop();
     }
-    let timer = Timer::start(at.since(moment::now()));
+    let timer = Timer::start(at.since(moment::now()), Purpose::Alarm);
     AGENDA.with(|agenda| agenda.alarm = Some((at, timer)));
 }
 
-/// The timer has gone off.
-pub fn timer(context: Context<'_>) {
-    AGENDA.with(|agenda| agenda.alarm = None);
-    if !context.flags().is_serving_primary() {
-        return;
-    }
-    let now = moment::now();
-    if writes_are_paused() {
-        return set_alarm(now.after(PAUSE_RETRY));
-    }
-    let most = sessions::end_closed(context, now, PLACES_PER_TURN);
-    // Each has one turn; what it leaves is planned for the next, and clients come first.
-    for (place, reason) in AGENDA.with(|agenda| agenda.take_due(now, most)) {
-        if guard::contained(|| serving::tend(context, &place, reason, now)).is_none() {
-            plan(&place, now.after(FAULT_RETRY), Reason::Waiters); // the queue is broken now, which its waiters are to learn
+/// A timer has gone off.
+pub fn timer(context: Context<'_>, purpose: Purpose) {
+    let is_primary = context.flags().is_serving_primary();
+    match purpose {
+        Purpose::Alarm => {
+            AGENDA.with(|agenda| agenda.alarm = None);
+            if is_primary {
+                alarm(context);
+            }
         }
+        Purpose::Task => {
+            let task = AGENDA.with(|agenda| {
+                let task = agenda.tasks.pop_front();
+                if agenda.tasks.is_empty() {
+                    agenda.tasks = VecDeque::new(); // gives the room back
+                }
+                task
+            });
+            if let Some(task) = task.filter(|_| is_primary) {
+                run(context, task);
+            }
+        }
+    }
+}
+
+/// Makes tasks of what is due. Each queue has one turn; what that leaves is planned for the next, and clients come first.
+fn alarm(context: Context<'_>) {
+    let now = moment::now();
+    if let Some(later) = is_held(context, now) {
+        return set_alarm(now.after(later));
+    }
+    if sessions::are_crowded() {
+        sessions::thin_out(context);
+    }
+    let closed = std::iter::from_fn(sessions::take_closed).take(TASKS_PER_TURN);
+    let mut tasks: Vec<Task> = closed.map(|(session, place)| Task::EndSession(session, place)).collect();
+    let due = AGENDA.with(|agenda| agenda.take_due(now, TASKS_PER_TURN - tasks.len()));
+    tasks.extend(due.into_iter().map(|(place, reason)| Task::Tend(place, reason)));
+    for task in tasks.drain(1.min(tasks.len())..) {
+        AGENDA.with(|agenda| agenda.tasks.push_back(task));
+        Timer::start(Span(0), Purpose::Task);
+    }
+    if let Some(first) = tasks.pop() {
+        run(context, first);
     }
     let next = AGENDA.read().by_time.first().map(|(at, _)| *at);
     if let Some(at) = next {
         set_alarm(at);
     }
     if sessions::are_closed() {
-        set_alarm(now);
+        set_alarm(now.after(Span(1)));
     }
 }
 
-/// Now and then: finds a timer that is late because the wall clock was set, and sets one that a fault has prevented.
+/// How long everything has to wait: while writes are paused or refused, and until the server's clients have had their turn.
+fn is_held(context: Context<'_>, now: Time) -> Option<Span> {
+    if writes_are_paused() {
+        return Some(HELD_RETRY);
+    }
+    if budget::for_timer(now) == 0 {
+        return Some(Span(1));
+    }
+    let place = AGENDA.read().by_time.first().map(|(_, place)| place.clone()).or_else(sessions::first_closed);
+    place.filter(|place| may_write(context, place) == MayWrite::Nowhere).map(|_| HELD_RETRY)
+}
+
+fn may_write(context: Context<'_>, place: &Place) -> MayWrite {
+    context.select_db(place.db);
+    context.may_write(OwnedText::new(&place.name).text())
+}
+
+/// Does a task, or puts it off.
+fn run(context: Context<'_>, task: Task) {
+    let now = moment::now();
+    let (Task::Tend(place, _) | Task::EndSession(_, place)) = &task;
+    let held = match may_write(context, place) {
+        _ if writes_are_paused() => Some(HELD_RETRY),
+        MayWrite::Nowhere => Some(HELD_RETRY),
+        MayWrite::NotHere => Some(SLOT_RETRY),
+        MayWrite::Yes => (budget::for_timer(now) == 0).then_some(Span(1)),
+    };
+    match (task, held) {
+        (Task::Tend(place, reason), Some(later)) => plan(&place, now.after(later), reason),
+        (Task::Tend(place, reason), None) => {
+            if guard::contained(|| serving::tend(context, &place, reason, now)).is_none() {
+                plan(&place, now.after(FAULT_RETRY), Reason::Waiters); // the queue is broken now, which its waiters are to learn
+            }
+        }
+        (Task::EndSession(session, place), Some(later)) => {
+            sessions::put_back(session, place);
+            set_alarm(now.after(later));
+        }
+        (Task::EndSession(session, place), None) => {
+            if guard::contained(|| sessions::end(context, session, &place)) == Some(true) {
+                sessions::put_back(session, place);
+                set_alarm(now.after(Span(1)));
+            }
+        }
+    }
+}
+
+/// Now and then: follows the wall clock, finds a timer that is late because that was set back, sets one that a fault has
+/// prevented, and ends waits that the server has forgotten.
 pub fn tick() {
+    moment::follow_wall();
+    waiting::take_overdue(moment::now(), OVERDUE_WAIT).into_iter().for_each(Blocked::wake);
     let (alarm, planned) = {
         let agenda = AGENDA.read();
         (agenda.alarm.as_ref().map(|(at, _)| *at), agenda.by_time.first().map(|(at, _)| *at))
@@ -160,5 +260,6 @@ pub fn clear() {
     AGENDA.with(|agenda| {
         agenda.by_place.clear();
         agenda.by_time.clear();
+        agenda.tasks.clear();
     });
 }

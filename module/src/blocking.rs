@@ -8,43 +8,28 @@ use crate::entry::Place;
 use crate::failure::Failure;
 use crate::keyspace::{Opened, look};
 use crate::server::{Blocked, Context, OwnedText, WaiterId};
-use crate::waiting::{self, Answer, Candidate, Consumer, Due, Kind};
+use crate::waiting::{self, Answer, Candidate, Consumer, Due, Kind, Wait};
 use crate::{agenda, moment, serving};
 
-/// Lets the client of a CLAIM wait; it is answered later.
-///
-/// # Errors
-/// The server cannot.
-pub fn await_messages(
-    call: &Call<'_>,
-    opened: &mut Opened<'_>,
-    consumer: Consumer,
-    limit: Span,
-) -> Result<(), Failure> {
-    let id = waiting::next_id();
-    let blocked = Blocked::new(call.context, call.arguments, id, limit).ok_or(Failure::CannotWait)?;
-    let place = opened.place();
-    waiting::add_consumer(id, &place, blocked, consumer);
-    serving::plan_next(opened, &place);
-    Ok(())
+/// Lets the client of a CLAIM wait; it is answered later. Returns whether the server can.
+pub fn await_messages(call: &Call<'_>, opened: &mut Opened<'_>, consumer: Consumer, limit: Span) -> bool {
+    wait(call, opened, limit, |wait| waiting::add_consumer(wait, consumer))
 }
 
-/// Lets the client of a LEADER wait; it is answered later.
-///
-/// # Errors
-/// The server cannot.
-pub fn await_leadership(
-    call: &Call<'_>,
-    opened: &mut Opened<'_>,
-    candidate: Candidate,
-    limit: Span,
-) -> Result<(), Failure> {
+/// Lets the client of a LEADER wait; it is answered later. Returns whether the server can.
+pub fn await_leadership(call: &Call<'_>, opened: &mut Opened<'_>, candidate: Candidate, limit: Span) -> bool {
+    wait(call, opened, limit, |wait| waiting::add_candidate(wait, candidate))
+}
+
+/// A server may be unable to let a client wait that it could let wait by its flags: one that has subscribed, say.
+fn wait(call: &Call<'_>, opened: &mut Opened<'_>, limit: Span, add: impl FnOnce(Wait)) -> bool {
     let id = waiting::next_id();
-    let blocked = Blocked::new(call.context, call.arguments, id, limit).ok_or(Failure::CannotWait)?;
+    let Some(blocked) = Blocked::new(call.context, call.arguments, id, limit) else { return false };
     let place = opened.place();
-    waiting::add_candidate(id, &place, blocked, candidate);
+    let until = (limit.0 > 0).then(|| moment::now().after(limit));
+    add(Wait { id, place: place.clone(), blocked, until });
     serving::plan_next(opened, &place);
-    Ok(())
+    true
 }
 
 /// The server's signal that a waiter's key has come into being: the line is looked after in its own order, soon.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use mq_engine::{Corrupt, Executed, Moment, Mover, Operation, Queue, Record, Refusal, Span, Time, apply_record};
+use mq_engine::{Corrupt, Executed, Form, Moment, Mover, Operation, Queue, Record, Refusal, Span, Time, apply_record};
 
+use crate::moment;
 use crate::tally::{self, Happened};
 use crate::terms::{self, Epoch};
 
@@ -69,6 +70,21 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Broken;
 
+/// Where, when and within which bounds a step is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'n> {
+    /// What the server's clock shows.
+    pub clock: Time,
+    /// Pieces of due work that the step may do.
+    pub due: usize,
+    /// How it is recorded.
+    pub form: Form,
+    /// The database.
+    pub db: i32,
+    /// The name of the key.
+    pub name: &'n [u8],
+}
+
 impl Entry {
     /// A queue that was created, loaded, or made by an effect; `None`: a broken one.
     pub fn new(queue: Option<Queue>) -> Entry {
@@ -122,20 +138,22 @@ impl Entry {
         self.home = None;
     }
 
-    /// One step on a primary, at this place, when the server's clock shows `clock`.
+    /// One step on a primary.
     ///
     /// # Errors
     /// Broken, or refused; it changed nothing then.
     pub fn execute<O: Operation>(
         &mut self,
         operation: &O,
-        clock: Time,
-        (db, name): (i32, &[u8]),
+        circumstances: &Circumstances<'_>,
     ) -> Result<(Executed<O::Output>, Happened), Stopped> {
+        let Circumstances { clock, due, form, db, name } = *circumstances;
         let pending = self.is_pending(db, name);
         let lag = if pending { self.queue()?.time().since(clock) } else { self.lag };
-        let moment = Moment { now: clock.after(lag), term: pending.then(|| terms::start(clock, self.since)) };
-        let (executed, happened) = self.change(|queue| queue.execute(operation, moment))?;
+        let wall = moment::wall(clock);
+        let term = pending.then(|| terms::start(wall, self.since));
+        let moment = Moment { now: clock.after(lag), wall, term, due };
+        let (executed, happened) = self.change(|queue| queue.execute_in_form(operation, moment, form))?;
         let executed = executed.inspect_err(|refusal| self.count_refusal(refusal)).map_err(Stopped::Refused)?;
         if executed.record != Record::Nothing && pending {
             self.home = Some(Place::new(db, name));
@@ -165,13 +183,13 @@ impl Entry {
     ///
     /// # Errors
     /// Why it cannot.
-    pub fn apply_effect(&mut self, effect: &[u8]) -> Result<Happened, Corrupt> {
+    pub fn apply_effect(&mut self, effect: &[u8], payloads: &[&[u8]]) -> Result<Happened, Corrupt> {
         let Ok(queue) = self.queue() else {
             return Ok(Happened::default()); // it stays so, whatever comes
         };
         let before = tally::before(queue);
         self.busy = true;
-        apply_record(&mut self.queue, effect)?;
+        apply_record(&mut self.queue, effect, payloads)?;
         self.busy = false;
         terms::saw_numbers(self.queue.as_ref().map_or(0, Queue::numbers_end));
         Ok(self.queue.as_ref().map_or_else(Happened::default, |queue| tally::after(&before, queue, &mut self.levels)))
@@ -247,6 +265,11 @@ mod tests {
         fn encode(&self, _: &mut Writer) {}
     }
 
+    /// At this moment, in this database, under this name.
+    fn at(clock: Time, (db, name): (i32, &[u8])) -> Circumstances<'_> {
+        Circumstances { clock, due: 1000, form: Form::Shortest, db, name }
+    }
+
     const HERE: (i32, &[u8]) = (0, b"q");
 
     fn push() -> Push<'static> {
@@ -262,7 +285,7 @@ mod tests {
 
     fn used() -> Entry {
         let mut entry = Entry::new(Some(Queue::new(Settings::default())));
-        entry.execute(&push(), Time(1000), HERE).expect("an accepted push");
+        entry.execute(&push(), &at(Time(1000), HERE)).expect("an accepted push");
         entry
     }
 
@@ -270,12 +293,12 @@ mod tests {
     fn a_queue_struck_by_a_fault_is_broken_in_every_respect_and_so_is_its_copy() {
         let _alone = crate::server::alone();
         let mut entry = used();
-        assert!(contained(|| entry.execute(&Faulty, Time(1000), HERE).is_ok()).is_none());
+        assert!(contained(|| entry.execute(&Faulty, &at(Time(1000), HERE)).is_ok()).is_none());
         for mut broken in [entry.copy(), entry] {
             assert!(broken.queue().is_err());
-            assert!(matches!(broken.execute(&push(), Time(1000), HERE), Err(Stopped::Broken)));
+            assert!(matches!(broken.execute(&push(), &at(Time(1000), HERE)), Err(Stopped::Broken)));
             assert!(broken.apply(&push()).is_err());
-            assert!(broken.apply_effect(b"anything").is_ok(), "it is not looked at");
+            assert!(broken.apply_effect(b"anything", &[]).is_ok(), "it is not looked at");
             assert!(broken.copy().queue().is_err());
         }
     }
@@ -284,7 +307,7 @@ mod tests {
     fn an_effect_that_cannot_be_applied_breaks_the_queue() {
         let _alone = crate::server::alone();
         let mut entry = used();
-        assert!(entry.apply_effect(b"nonsense").is_err());
+        assert!(entry.apply_effect(b"nonsense", &[]).is_err());
         assert!(entry.queue().is_err());
     }
 
@@ -293,11 +316,11 @@ mod tests {
         let _alone = crate::server::alone();
         let mut entry = Entry::new(Some(Queue::new(Settings::default())));
         assert!(entry.is_pending(0, b"q"));
-        entry.execute(&push(), Time(1000), HERE).expect("an accepted push");
+        entry.execute(&push(), &at(Time(1000), HERE)).expect("an accepted push");
         assert!(!entry.is_pending(0, b"q"));
         assert!(entry.is_pending(1, b"q") && entry.is_pending(0, b"other"));
         assert!(entry.copy().is_pending(0, b"q"));
-        entry.execute(&push(), Time(1000), (1, b"q")).expect("an accepted push");
+        entry.execute(&push(), &at(Time(1000), (1, b"q"))).expect("an accepted push");
         assert!(!entry.is_pending(1, b"q") && entry.is_pending(0, b"q"));
         entry.leave();
         assert!(entry.is_pending(1, b"q"));
@@ -309,9 +332,9 @@ mod tests {
         const HOUR: u64 = 3_600_000;
         let times = |entry: &mut Entry, clock: u64| {
             let clock = Time(clock);
-            entry.execute(&push(), clock, HERE).expect("an accepted push");
+            entry.execute(&push(), &at(clock, HERE)).expect("an accepted push");
             let lead = Lead { candidate: b"me", lease: Some(Span(5)), session: None, renew: None };
-            let led = entry.execute(&lead, clock, HERE).expect("nothing to refuse").0;
+            let led = entry.execute(&lead, &at(clock, HERE)).expect("nothing to refuse").0;
             assert!(led.output.leader.is_some_and(|leader| &*leader.candidate == b"me" && leader.left == Span(5)));
             assert_eq!(entry.clock(entry.time(clock)), clock);
             entry.queue().expect("sound").time().0
@@ -330,12 +353,12 @@ mod tests {
     fn what_changes_nothing_starts_no_term() {
         let _alone = crate::server::alone();
         let mut entry = used();
-        let (settled, _) = entry.execute(&Settle, Time(1000), HERE).expect("nothing to refuse");
+        let (settled, _) = entry.execute(&Settle, &at(Time(1000), HERE)).expect("nothing to refuse");
         assert_eq!(settled.record, Record::Nothing);
         let fenced = Push { fence: Some(mq_engine::Token(1)), ..push() };
         let lead = Lead { candidate: b"me", lease: None, session: None, renew: None };
-        entry.execute(&lead, Time(1000), HERE).expect("a free leadership");
-        let refused = entry.execute(&fenced, Time(1000), (0, b"other"));
+        entry.execute(&lead, &at(Time(1000), HERE)).expect("a free leadership");
+        let refused = entry.execute(&fenced, &at(Time(1000), (0, b"other")));
         assert!(matches!(refused, Err(Stopped::Refused(Refusal::Fenced))));
         assert!(entry.is_pending(0, b"other"));
         assert_eq!(entry.sightings.fenced, 1);

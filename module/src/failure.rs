@@ -23,9 +23,16 @@ pub enum Failure {
     SessionInScript,
     /// An effect from somebody who is neither the primary nor the append-only file.
     NotReplicated,
-    /// The server could not let the client wait.
-    CannotWait,
+    /// The server is full, and the queue would have to be created.
+    Full,
+    /// A waiter whose user has lost the right to what it waits for.
+    NotPermitted,
+    /// A fault in the module, outside of the queue.
+    Internal,
 }
+
+/// The answer to a command that struck an internal fault.
+pub const INTERNAL: &str = "ERR internal fault in the module, see the server's log; the command may not have been done";
 
 /// The answer to the client: the error's code, then what it means.
 impl fmt::Display for Failure {
@@ -41,7 +48,11 @@ impl fmt::Display for Failure {
                 f.write_str("ERR SESSION is not allowed in a script: a script has no connection that could close")
             }
             Failure::NotReplicated => f.write_str("ERR MQ.APPLY is for replicas and append-only files"),
-            Failure::CannotWait => f.write_str("ERR the server cannot let this client wait"),
+            Failure::Full => f.write_str("OOM command not allowed when used memory > 'maxmemory'."),
+            Failure::NotPermitted => {
+                f.write_str("NOPERM the rights of this user have changed: it may no longer run this command on this queue")
+            }
+            Failure::Internal => f.write_str(INTERNAL),
         }
     }
 }

@@ -2,10 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 
+use crate::failure::INTERNAL;
 use crate::server::{Context, log_without_context};
-
-/// The answer to a command that struck an internal fault.
-const INTERNAL: &str = "ERR internal fault in the module, see the server's log; the command may not have been done";
 
 /// Runs a callback's work. `None` if it panicked; the log has the place then.
 ///

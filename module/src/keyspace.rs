@@ -1,20 +1,26 @@
 //! A queue, opened by its name: every step on a queue goes through here, and from here to the replicas and the log.
+//!
+//! Whatever one command of a client, or one act of the timer, does to a queue goes to the copies as one record: the steps are
+//! joined, and sent when the queue is closed. Two records would be wrapped in MULTI and EXEC by the server, which then drops
+//! them from a log that is loaded where the default user has no rights.
 
-use mq_engine::{LeaderView, Operation, Queue, Receipt, Record, Time};
+use mq_engine::{Form, LeaderView, Operation, Queue, Receipt, Record, Time};
 
-use crate::entry::{Entry, Place};
+use crate::entry::{Circumstances, Entry, Place};
 use crate::failure::Failure;
-use crate::server::{Access, Context, Flags, Key, Text};
+use crate::server::{Access, Arguments, Blocked, Context, Flags, Key, Text, shown_name};
 use crate::tally::{self, Happened};
-use crate::{guard, moment, serving, settings};
+use crate::{budget, guard, moment, serving, settings, waiting};
 
 /// What a step on a missing queue does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absent {
     /// Nothing: a missing queue is an empty one.
     Empty,
-    /// Creates it, with the server's default settings.
+    /// Creates it, with the server's default settings. The server has refused the command if it is full.
     Create,
+    /// Creates it unless the server is full.
+    CreateUnlessFull,
 }
 
 /// On whose behalf the key is open.
@@ -31,20 +37,32 @@ enum Origin {
 /// A queue that may be changed, or come into being.
 pub struct Opened<'c> {
     context: Context<'c>,
+    flags: Flags,
     name: Text<'c>,
     db: i32,
     key: Key<'c>,
     /// What the server's clock shows, read once.
     clock: Time,
     origin: Origin,
-    /// Whether others must wait until a script or transaction has ended.
-    in_transaction: bool,
+    /// What the copies are to be told of all steps so far.
+    record: Record,
+    /// The payloads of the client's push, which travel beside the record if they are large.
+    payloads: Arguments<'c>,
+    /// Pieces of due work that may still be done.
+    due_left: usize,
+    /// Waiters that may still be served.
+    waiters_left: usize,
     changed: bool,
     /// Whether more work may be due than was done.
     more_due: bool,
     /// Told when the key is closed: who listens may be another module, which may do anything to it.
     happened: Happened,
+    /// Waiters that have their answer. They are woken when the key is closed.
+    woken: Vec<Blocked>,
 }
+
+/// Waiters that one command serves at most; the timer goes on with the others.
+const WAITERS_PER_COMMAND: usize = 250;
 
 impl<'c> Opened<'c> {
     /// For a command.
@@ -52,8 +70,10 @@ impl<'c> Opened<'c> {
     /// # Errors
     /// The key holds something else.
     pub fn for_command(context: Context<'c>, flags: Flags, name: Text<'c>) -> Result<Opened<'c>, Failure> {
-        let origin = if flags.is_copy() { Origin::Copy } else { Origin::Client };
-        Opened::new(context, name, origin, flags.in_transaction(), moment::now())
+        let (origin, clock) = (if flags.is_copy() { Origin::Copy } else { Origin::Client }, moment::now());
+        let (due_left, waiters_left) = (budget::for_command(clock), WAITERS_PER_COMMAND);
+        let opened = Opened::new(context, flags, name, origin, clock)?;
+        Ok(Opened { due_left, waiters_left, ..opened })
     }
 
     /// For the module's own doing, in the database that the context has selected.
@@ -61,29 +81,35 @@ impl<'c> Opened<'c> {
     /// # Errors
     /// The key holds something else.
     pub fn for_timer(context: Context<'c>, name: Text<'c>, clock: Time) -> Result<Opened<'c>, Failure> {
-        Opened::new(context, name, Origin::Module, false, clock)
+        let due_left = budget::for_timer(clock);
+        let opened = Opened::new(context, context.flags(), name, Origin::Module, clock)?;
+        Ok(Opened { due_left, waiters_left: due_left / budget::WAITER_PIECES, ..opened })
     }
 
     fn new(
         context: Context<'c>,
+        flags: Flags,
         name: Text<'c>,
         origin: Origin,
-        in_transaction: bool,
         clock: Time,
     ) -> Result<Opened<'c>, Failure> {
         let key = Key::open(context, name, Access::Write)?;
-        let db = context.db();
         Ok(Opened {
             context,
+            flags,
             name,
-            db,
+            db: context.db(),
             key,
             clock,
             origin,
-            in_transaction,
+            record: Record::Nothing,
+            payloads: Arguments::none(),
+            due_left: 0,
+            waiters_left: 0,
             changed: false,
             more_due: false,
             happened: Happened::default(),
+            woken: Vec::new(),
         })
     }
 
@@ -95,6 +121,16 @@ impl<'c> Opened<'c> {
     /// The queue, unless it is missing or broken.
     pub fn queue(&mut self) -> Option<&Queue> {
         self.key.entry().and_then(|entry| entry.queue().ok())
+    }
+
+    /// The server's side of it.
+    pub fn context(&self) -> Context<'c> {
+        self.context
+    }
+
+    /// The queue's name.
+    pub fn name(&self) -> Text<'c> {
+        self.name
     }
 
     /// What the server's clock shows in this step.
@@ -143,9 +179,9 @@ impl<'c> Opened<'c> {
         self.origin = origin;
     }
 
-    /// Whether this is a script or transaction.
+    /// Whether this is a script or transaction: others must wait until it has ended.
     pub fn in_transaction(&self) -> bool {
-        self.in_transaction
+        self.origin != Origin::Module && self.flags.in_transaction()
     }
 
     /// Whether more work is due than this step was allowed to do.
@@ -153,7 +189,32 @@ impl<'c> Opened<'c> {
         self.more_due
     }
 
-    /// Does one thing to the queue and sends it on. `None`: the queue is missing, and stays so.
+    /// Whether the key may come into being here: not on a server that is full.
+    pub fn may_create(&self) -> bool {
+        !self.flags.is_full()
+    }
+
+    /// Whether one more waiter may be served; if so, it is counted.
+    pub fn may_serve_one(&mut self) -> bool {
+        let may = self.waiters_left > 0;
+        if may {
+            self.waiters_left -= 1;
+            budget::spend(budget::WAITER_PIECES);
+        }
+        may
+    }
+
+    /// A waiter that has its answer.
+    pub fn woke(&mut self, waiter: Blocked) {
+        self.woken.push(waiter);
+    }
+
+    /// Tells where the payloads of a push are.
+    pub fn set_payloads(&mut self, payloads: Arguments<'c>) {
+        self.payloads = payloads;
+    }
+
+    /// Does one thing to the queue. `None`: the queue is missing, and stays so.
     ///
     /// # Errors
     /// Broken or refused; nothing was changed then.
@@ -161,26 +222,47 @@ impl<'c> Opened<'c> {
         if self.origin == Origin::Copy {
             return self.copy(operation);
         }
-        let home = (self.db, self.name.bytes());
+        let form = self.form();
+        let (clock, due, db, name) = (self.clock, self.due_left, self.db, self.name.bytes());
+        let circumstances = Circumstances { clock, due, form, db, name };
         let Some(entry) = self.key.entry() else {
             return match absent {
                 Absent::Empty => Ok(None),
-                Absent::Create => self.create(operation).map(Some),
+                Absent::CreateUnlessFull if self.flags.is_full() => Err(Failure::Full),
+                Absent::Create | Absent::CreateUnlessFull => self.create(operation, &circumstances).map(Some),
             };
         };
-        let (executed, happened) = entry.execute(operation, self.clock, home)?;
-        self.more_due |= matches!(executed.record, Record::Effect(_)) && is_due(entry, self.clock);
-        self.send(executed.record);
+        let (executed, happened) = entry.execute(operation, &circumstances)?;
+        self.more_due |= matches!(executed.record, Record::Effect(_)) && is_due(entry, clock);
+        if executed.due_left < due {
+            budget::spend(due - executed.due_left);
+            self.due_left = executed.due_left;
+        }
+        self.add(executed.record);
         self.saw(happened);
         Ok(Some(executed.output))
     }
 
-    fn create<O: Operation>(&mut self, operation: &O) -> Result<O::Output, Failure> {
+    /// How the next step is to be recorded: so that others can be joined to it, if others come.
+    fn form(&mut self) -> Form {
+        let joins = self.origin == Origin::Module || self.record != Record::Nothing || self.will_serve();
+        if joins { Form::Effect } else { Form::Shortest }
+    }
+
+    /// Whether a change serves waiters before the queue is closed.
+    fn will_serve(&mut self) -> bool {
+        waiting::is_anybody() && !self.in_transaction() && {
+            let place = self.place();
+            waiting::count(&place) != (0, 0)
+        }
+    }
+
+    fn create<O: Operation>(&mut self, operation: &O, circumstances: &Circumstances<'_>) -> Result<O::Output, Failure> {
         let mut entry = Box::new(Entry::new(Some(Queue::new(settings::defaults()))));
-        let (executed, happened) = entry.execute(operation, self.clock, (self.db, self.name.bytes()))?;
+        let (executed, happened) = entry.execute(operation, circumstances)?;
         if executed.record != Record::Nothing {
             self.key.put(entry);
-            self.send(executed.record);
+            self.add(executed.record);
             self.saw(happened);
         }
         Ok(executed.output)
@@ -191,17 +273,32 @@ impl<'c> Opened<'c> {
         self.happened = self.happened.and(happened);
     }
 
-    fn send(&mut self, record: Record) {
-        match record {
-            Record::Nothing => return,
-            Record::Verbatim => {
-                assert!(self.origin == Origin::Client, "what the module does by itself depends on the moment");
-                self.context.replicate_verbatim();
+    /// Joins what a step did to what the copies will be told.
+    fn add(&mut self, record: Record) {
+        match (record, &mut self.record) {
+            (Record::Nothing, _) => return,
+            (Record::Effect(later), Record::Effect(effect)) => effect.append(&later),
+            (record, Record::Nothing) => self.record = record,
+            // Not where `form` foresaw that steps would be joined; two records are right too.
+            (record, _) => {
+                self.send();
+                self.record = record;
             }
-            Record::Effect(effect) => self.context.replicate_effect(self.name, &effect),
+        }
+        self.changed = true;
+    }
+
+    /// Tells the copies what was done.
+    fn send(&mut self) {
+        match std::mem::replace(&mut self.record, Record::Nothing) {
+            Record::Nothing => return,
+            Record::Verbatim => self.context.replicate_verbatim(),
+            Record::Effect(effect) => {
+                let beside = if effect.payloads_apart { self.payloads } else { Arguments::none() };
+                self.context.replicate_effect(self.name, &effect.bytes, beside);
+            }
         }
         self.context.signal_modified(self.name);
-        self.changed = true;
     }
 
     /// Does what the primary did, and passes it on in any case.
@@ -223,9 +320,13 @@ impl<'c> Opened<'c> {
     /// The queue cannot be what the primary's is, or what it was when the log was written: it is BROKEN from now on. Absent
     /// or as it is, it would be taken for sound, and the next rewrite of the log would make the loss final.
     pub fn break_off(&mut self, why: &str) {
-        let name = String::from_utf8_lossy(self.name.bytes()).into_owned();
-        self.context.warn(&format!("the queue '{name}' is BROKEN from now on: {why}"));
+        warn_broken(self.context, self.name, why);
         self.key.put(Box::new(Entry::new(None)));
+    }
+
+    /// An internal fault struck while the queue was open: its waiters are to learn whether it is broken now.
+    pub fn struck(&mut self) {
+        self.changed = true;
     }
 
     /// Passes a command of the primary's on to this server's own append-only file.
@@ -256,8 +357,8 @@ impl<'c> Opened<'c> {
         self.key.put(Box::new(entry));
     }
 
-    /// The end of a command, after its answer: whoever waits for what it changed is served. A fault there is not the
-    /// command's any more.
+    /// The end of a command or of an act of the timer, however it went: whoever waits for what it changed is served. A fault
+    /// there is not the command's any more.
     pub fn finish(mut self) {
         if self.changed && self.origin != Origin::Copy {
             guard::contained(|| serving::after_change(&mut self));
@@ -265,12 +366,26 @@ impl<'c> Opened<'c> {
         self.close();
     }
 
-    /// Closes the key, and tells what has happened.
-    pub fn close(self) {
-        let Opened { context, name, key, happened, .. } = self;
+    /// Tells the copies and whoever listens what has happened, closes the key, and wakes the waiters that were served.
+    pub fn close(mut self) {
+        self.send();
+        let Opened { context, name, key, happened, woken, .. } = self;
         drop(key);
         happened.events().for_each(|event| context.notify(event, name));
+        woken.into_iter().for_each(Blocked::wake);
     }
+}
+
+/// On a copy: a command of the primary's, or of the log, that this server cannot do. See [`Opened::break_off`].
+pub fn break_off(context: Context<'_>, name: Text<'_>, why: &str) {
+    warn_broken(context, name, why);
+    Key::replace(context, name, Box::new(Entry::new(None)));
+    context.replicate_verbatim();
+    context.signal_modified(name);
+}
+
+fn warn_broken(context: Context<'_>, name: Text<'_>, why: &str) {
+    context.warn(&format!("the queue {} is BROKEN from now on: {why}", shown_name(name.bytes())));
 }
 
 /// Whether a claim may have ended, or a delay be due, when the server's clock shows `clock`.

@@ -13,6 +13,7 @@
 
 mod agenda;
 mod blocking;
+mod budget;
 mod commands;
 mod data_type;
 mod entry;
@@ -86,7 +87,7 @@ const EVENTS: Events = Events {
 
 /// Comes into the server. The error is what the server refused.
 fn load(context: Context<'_>, arguments: Arguments<'_>) -> Result<(), String> {
-    moment::now();
+    moment::follow_wall();
     server::load(context, arguments, COMMANDS)?;
     if let Some(policy) =
         context.server_info(c"memory", c"maxmemory_policy").filter(|policy| policy.starts_with("allkeys"))

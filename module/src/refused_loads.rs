@@ -3,7 +3,7 @@
 
 use mq_engine::{Span, Time};
 
-use crate::server::Global;
+use crate::server::{Global, shown_name};
 
 /// Lines in a [`WINDOW`]; what comes more is only counted.
 const LINES: u64 = 10;
@@ -35,7 +35,7 @@ impl Refused {
         }
         self.lines += 1;
         let name = match place {
-            Some((db, name)) => format!("the queue '{}' in database {db}", String::from_utf8_lossy(name)),
+            Some((db, name)) => format!("the queue {} in database {db}", shown_name(name)),
             None => "a queue".to_owned(),
         };
         let others = match std::mem::take(&mut self.left_out) {

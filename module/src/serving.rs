@@ -1,8 +1,10 @@
 //! Hand-off: a queue that has changed serves those who wait for it, one after the other, in the order they came.
 //!
-//! A waiter's claim is made here, in the context of whoever brought the message, and sent to the replicas as an effect;
+//! A waiter's claim is made here, in the context of whoever brought the message, and goes to the replicas in the same record;
 //! the waiter is woken when all is done and only has to be told. So it makes no difference whether the server runs the
 //! woken client's callback at once or later, and no reference into a queue is alive when it does.
+
+use std::rc::Rc;
 
 use mq_engine::operations::{Claim, Lead, Settle};
 use mq_engine::{Queue, SessionId, Span, Time};
@@ -12,7 +14,7 @@ use crate::entry::Place;
 use crate::failure::Failure;
 use crate::keyspace::{Absent, Opened, is_due};
 use crate::server::{Blocked, Context, OwnedText, WaiterId};
-use crate::waiting::{self, Answer, Candidate, Claimed, Consumer};
+use crate::waiting::{self, Answer, Candidate, Claimed, Consumer, Sender};
 use crate::{agenda, guard, sessions};
 
 /// After a change of this queue: serves its waiters, or lets the timer do so when a script or transaction is running,
@@ -31,8 +33,8 @@ pub fn after_change(opened: &mut Opened<'_>) {
     }
 }
 
-/// Before a client gets what others have been waiting for: work that is due by now is theirs. Whether consumers go on waiting,
-/// and whatever comes next is theirs too.
+/// Before a client gets what others have been waiting for: work that is due by now is theirs. Returns whether consumers go on
+/// waiting; then whatever comes next is theirs too.
 pub fn serve_earlier(opened: &mut Opened<'_>) -> bool {
     if !waiting::is_anybody() || opened.in_transaction() {
         return false;
@@ -50,22 +52,19 @@ pub fn serve_earlier(opened: &mut Opened<'_>) -> bool {
 const MESSAGES_PER_TURN: usize = 1000;
 const BYTES_PER_TURN: usize = mq_engine::REPLY_BYTES;
 
-/// While a missing key may not come into being here, its standbys are looked after again this often.
-const SLOT_RETRY: Span = Span(100);
+/// While a missing key may not come into being because the server is full, its standbys are looked after again this often.
+const FULL_RETRY: Span = Span(100);
 
-/// The timer's turn at one queue. Without waiters it only goes on with due work, and starts no term.
+/// The timer's turn at one queue, whose database the context has selected. Without waiters it only goes on with due work, and
+/// starts no term.
 pub fn tend(context: Context<'_>, place: &Place, reason: Reason, now: Time) {
-    context.select_db(place.db);
     let name = OwnedText::new(&place.name);
     let (consumers, candidates) = waiting::count(place);
     let mut opened = match Opened::for_timer(context, name.text(), now) {
         Ok(opened) => opened,
         // A standby watches over the key; a consumer goes on waiting for the name, as in BLPOP.
-        Err(failure) => return wake(fail(waiting::candidates(place), &failure)),
+        Err(failure) => return fail(waiting::candidates(place), &failure).into_iter().for_each(Blocked::wake),
     };
-    if opened.entry().is_none() && candidates > 0 && !context.may_create(name.text()) {
-        return agenda::plan(place, now.after(SLOT_RETRY), reason); // if the slot goes, the server sends the waiters after it
-    }
     if consumers + candidates > 0 || (reason == Reason::Rest && !opened.is_pending()) {
         bring_up_to_date(&mut opened);
         serve(&mut opened, place);
@@ -84,51 +83,61 @@ fn bring_up_to_date(opened: &mut Opened<'_>) {
 }
 
 fn serve(opened: &mut Opened<'_>, place: &Place) {
-    let mut woken = Vec::new();
     let served = guard::contained(|| {
         opened.on_own_account(|opened| {
             if opened.entry().is_some() && opened.queue().is_none() {
-                woken.extend(fail(waiting::everybody(place), &Failure::Broken));
+                fail(waiting::everybody(place), &Failure::Broken).into_iter().for_each(|waiter| opened.woke(waiter));
             }
-            serve_consumers(opened, place, &mut woken);
-            serve_candidates(opened, place, &mut woken);
+            serve_consumers(opened, place);
+            serve_candidates(opened, place);
             plan_next(opened, place);
         });
     });
     if served.is_none() {
         agenda::plan(place, opened.clock(), Reason::Waiters); // the queue is broken now, which its waiters are to learn
     }
-    wake(woken);
-}
-
-/// From here on no reference into a queue is alive.
-fn wake(woken: Vec<Blocked>) {
-    woken.into_iter().for_each(Blocked::wake);
 }
 
 fn fail(waiters: Vec<WaiterId>, failure: &Failure) -> Vec<Blocked> {
     waiters.into_iter().filter_map(|id| waiting::answer(id, Answer::Failed(failure.clone()))).collect()
 }
 
-fn serve_consumers(opened: &mut Opened<'_>, place: &Place, woken: &mut Vec<Blocked>) {
+/// Gives a waiter its answer; it is woken when the queue is closed.
+fn answer(opened: &mut Opened<'_>, id: WaiterId, answer: Answer) {
+    if let Some(waiter) = waiting::answer(id, answer) {
+        opened.woke(waiter);
+    }
+}
+
+/// Whether the user of a waiter may still do what its command asked for: its rights may have changed while it waited.
+fn is_permitted(opened: &Opened<'_>, sender: &Sender, name: &[u8]) -> bool {
+    opened.context().may_run(sender.connection, &[&sender.command, opened.name().bytes(), name])
+}
+
+fn serve_consumers(opened: &mut Opened<'_>, place: &Place) {
     let (mut messages, mut bytes) = (0, 0);
     while messages < MESSAGES_PER_TURN
         && bytes < BYTES_PER_TURN
         && opened.is_claimable()
         && let Some((id, consumer)) = waiting::first_consumer(place)
-        && let Some(answer) = claim_for(opened, place, &consumer)
+        && opened.may_serve_one()
     {
-        if let Answer::Claims { claims, .. } = &answer {
+        if !is_permitted(opened, &consumer.sender, &consumer.name) {
+            answer(opened, id, Answer::Failed(Failure::NotPermitted));
+            continue;
+        }
+        let Some(claimed) = claim_for(opened, place, &consumer) else { break };
+        if let Answer::Claims { claims, .. } = &claimed {
             messages += claims.len();
             bytes += claims.iter().map(|claim| claim.payload.len()).sum::<usize>();
         }
-        woken.extend(waiting::answer(id, answer));
+        answer(opened, id, claimed);
     }
 }
 
 /// `None`: there was nothing after all, or it is the next turn's to find out.
 fn claim_for(opened: &mut Opened<'_>, place: &Place, consumer: &Consumer) -> Option<Answer> {
-    let Consumer { name, count, lease, session, acked } = consumer;
+    let Consumer { name, count, lease, session, acked, .. } = consumer;
     let claim = Claim { consumer: name, count: *count, lease: *lease, session: *session, acks: &[] };
     let claimed = match opened.step(&claim, Absent::Empty) {
         Ok(claimed) => claimed.filter(|claimed| !claimed.deliveries.is_empty())?,
@@ -145,25 +154,34 @@ fn claim_for(opened: &mut Opened<'_>, place: &Place, consumer: &Consumer) -> Opt
     Some(Answer::Claims { acked: *acked, claims: claims.collect() })
 }
 
-fn serve_candidates(opened: &mut Opened<'_>, place: &Place, woken: &mut Vec<Blocked>) {
-    while opened.leader().is_none()
-        && let Some((id, candidate)) = waiting::first_candidate(place)
+/// Hands a free leadership to the first standby, then tells the other standbys of its name, which lead with it.
+fn serve_candidates(opened: &mut Opened<'_>, place: &Place) {
+    if opened.entry().is_none() && !opened.may_create() {
+        return;
+    }
+    while let Some((id, candidate)) = next_candidate(opened, place)
+        && opened.may_serve_one()
     {
-        let answer = lead_for(opened, place, &candidate);
-        woken.extend(waiting::answer(id, answer));
-        while opened.leader().is_some()
-            && let Some((id, candidate)) = waiting::candidate_named(place, &candidate.name)
-        {
-            let answer = lead_for(opened, place, &candidate);
-            woken.extend(waiting::answer(id, answer));
-        }
+        let led = match is_permitted(opened, &candidate.sender, &candidate.name) {
+            true => lead_for(opened, place, &candidate),
+            false => Answer::Failed(Failure::NotPermitted),
+        };
+        answer(opened, id, led);
+    }
+}
+
+/// The standby that is to be served next: the first one of all if nobody leads, else the first one of the leader's name.
+fn next_candidate(opened: &mut Opened<'_>, place: &Place) -> Option<(WaiterId, Rc<Candidate>)> {
+    match opened.leader() {
+        None => waiting::first_candidate(place),
+        Some(leader) => waiting::candidate_named(place, &leader.candidate),
     }
 }
 
 fn lead_for(opened: &mut Opened<'_>, place: &Place, candidate: &Candidate) -> Answer {
-    let Candidate { name, lease, session } = candidate;
+    let Candidate { name, lease, session, .. } = candidate;
     let lead = Lead { candidate: name, lease: *lease, session: *session, renew: None };
-    match opened.step(&lead, Absent::Create) {
+    match opened.step(&lead, Absent::CreateUnlessFull) {
         Ok(led) => {
             note(*session, place);
             Answer::Leader(led.and_then(|led| led.leader))
@@ -182,7 +200,6 @@ fn note(session: Option<SessionId>, place: &Place) {
 pub fn plan_next(opened: &mut Opened<'_>, place: &Place) {
     let (consumers, candidates) = waiting::count(place);
     let (now, has_more_due) = (opened.clock(), opened.has_more_due());
-    let leader = if candidates > 0 { opened.leader() } else { None };
     let due = if consumers > 0 || has_more_due { opened.clock_at(Queue::next_due) } else { None };
     let claimable = match consumers {
         0 => None,
@@ -190,12 +207,24 @@ pub fn plan_next(opened: &mut Opened<'_>, place: &Place) {
         _ if opened.is_claimable() => Some(now),
         _ => opened.clock_at(Queue::next_claimable).filter(|at| *at > now),
     };
-    let leader_ends = leader.map(|leader| now.after(leader.left));
+    let leader_ends = if candidates > 0 { next_lead(opened, place) } else { None };
     let reason = if has_more_due { Reason::Rest } else { Reason::Waiters };
     match [due, claimable, leader_ends].into_iter().flatten().min() {
         // What is due already is the rest of what was done just now: clients have their turn first.
         Some(at) => agenda::plan(place, at.max(now.after(Span(1))), reason),
         None if consumers + candidates == 0 => agenda::nobody_waits(place),
         None => {}
+    }
+}
+
+/// When a standby is to be served next.
+fn next_lead(opened: &mut Opened<'_>, place: &Place) -> Option<Time> {
+    let now = opened.clock();
+    match opened.leader() {
+        // The turn was over before the standbys were.
+        Some(leader) if waiting::candidate_named(place, &leader.candidate).is_some() => Some(now),
+        Some(leader) => Some(now.after(leader.left)),
+        None if opened.entry().is_none() && !opened.may_create() => Some(now.after(FULL_RETRY)),
+        None => Some(now),
     }
 }

@@ -1,38 +1,62 @@
 //! What ends with a connection: claims and leaderships with SESSION.
 //!
 //! The server tells of a closed connection at awkward moments: inside another client's command, or while writes are paused.
-//! So it is only noted, and the timer ends what the connection held.
+//! So it is only noted, and the timer ends what the connection held, one queue after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use mq_engine::SessionId;
 use mq_engine::operations::EndSession;
-use mq_engine::{SessionId, Time};
 
 use crate::entry::Place;
-use crate::keyspace::{Absent, Opened};
+use crate::keyspace::{Absent, Opened, look};
 use crate::server::{Context, Global, OwnedText};
-use crate::{agenda, guard, moment};
+use crate::{agenda, moment};
+
+/// Queues that a connection may have named before it is asked in which of them it still holds something.
+const CROWDED: usize = 8;
+
+/// What an open connection may hold.
+struct Open {
+    /// Every queue in which it holds something, and others.
+    places: BTreeSet<Place>,
+    /// When there are so many, those in which it holds nothing are forgotten.
+    crowded_at: usize,
+}
 
 struct Sessions {
-    /// Where each connection may hold something. An entry goes with its connection, so there are never more of them than
-    /// queues that the connection has named.
-    open: BTreeMap<SessionId, BTreeSet<Place>>,
-    closed: Vec<(SessionId, Place)>,
+    open: BTreeMap<SessionId, Open>,
+    /// Open ones that have named many queues.
+    crowded: Vec<SessionId>,
+    /// Where closed connections may have held something.
+    closed: VecDeque<(SessionId, BTreeSet<Place>)>,
 }
 
-static SESSIONS: Global<Sessions> = Global::new(Sessions { open: BTreeMap::new(), closed: Vec::new() });
+static SESSIONS: Global<Sessions> =
+    Global::new(Sessions { open: BTreeMap::new(), crowded: Vec::new(), closed: VecDeque::new() });
 
-/// This connection may hold something of that queue from now on.
+/// Notes that a connection may hold something of a queue from now on.
 pub fn note(session: SessionId, place: Place) {
-    SESSIONS.with(|sessions| sessions.open.entry(session).or_default().insert(place));
+    let is_crowded = SESSIONS.with(|sessions| {
+        let none = || Open { places: BTreeSet::new(), crowded_at: CROWDED };
+        let open = sessions.open.entry(session).or_insert_with(none);
+        let is_crowded = open.places.insert(place) && open.places.len() == open.crowded_at;
+        if is_crowded {
+            sessions.crowded.push(session);
+        }
+        is_crowded
+    });
+    if is_crowded {
+        agenda::set_alarm(moment::now());
+    }
 }
 
-/// A connection has closed.
+/// Notes that a connection has closed.
 pub fn disconnected(session: SessionId) {
     let held_something = SESSIONS.with(|sessions| {
-        let places = sessions.open.remove(&session);
-        let held_something = places.is_some();
-        sessions.closed.extend(places.into_iter().flatten().map(|place| (session, place)));
+        let open = sessions.open.remove(&session);
+        let held_something = open.is_some();
+        sessions.closed.extend(open.map(|open| (session, open.places)));
         held_something
     });
     if held_something {
@@ -45,32 +69,81 @@ pub fn are_closed() -> bool {
     !SESSIONS.read().closed.is_empty()
 }
 
-/// Ends what closed connections held, in at most so many queues. Returns how many may still be looked after.
-pub fn end_closed(context: Context<'_>, now: Time, most: usize) -> usize {
-    let mut left = most;
-    while left > 0
-        && let Some((session, place)) = SESSIONS.with(|sessions| sessions.closed.pop())
-    {
-        guard::contained(|| end(context, session, &place, now));
-        left -= 1;
-    }
-    left
+/// The next queue in which a closed connection may hold something.
+pub fn first_closed() -> Option<Place> {
+    SESSIONS.read().closed.front().and_then(|(_, places)| places.first().cloned())
 }
 
+/// Takes the next queue in which a closed connection may hold something, to be ended now.
+pub fn take_closed() -> Option<(SessionId, Place)> {
+    SESSIONS.with(|sessions| {
+        let (session, places) = sessions.closed.front_mut()?;
+        let (session, place) = (*session, places.pop_first());
+        if places.is_empty() {
+            sessions.closed.pop_front();
+        }
+        if sessions.closed.is_empty() {
+            sessions.closed = VecDeque::new(); // gives the room back
+        }
+        place.map(|place| (session, place))
+    })
+}
+
+/// A closed connection still holds something of that queue.
+pub fn put_back(session: SessionId, place: Place) {
+    SESSIONS.with(|sessions| match sessions.closed.back_mut() {
+        Some((last, places)) if *last == session => drop(places.insert(place)),
+        _ => sessions.closed.push_back((session, BTreeSet::from([place]))),
+    });
+}
+
+/// Ends what a closed connection holds of a queue, as much as one turn may. Returns whether something is left.
+///
 /// A queue whose next write starts a term is left alone: that ends every session.
-fn end(context: Context<'_>, session: SessionId, place: &Place, now: Time) {
+pub fn end(context: Context<'_>, session: SessionId, place: &Place) -> bool {
+    let name = OwnedText::new(&place.name);
+    let Ok(mut opened) = Opened::for_timer(context, name.text(), moment::now()) else { return false };
+    if opened.is_pending() {
+        opened.close();
+        return false;
+    }
+    let ended = opened.step(&EndSession { session }, Absent::Empty);
+    let is_left = ended.is_ok() && opened.queue().is_some_and(|queue| queue.is_held_by(session));
+    opened.finish();
+    is_left
+}
+
+/// Forgets the queues in which open connections that have named many hold nothing.
+pub fn thin_out(context: Context<'_>) {
+    for session in SESSIONS.with(|sessions| std::mem::take(&mut sessions.crowded)) {
+        let places = SESSIONS.with(|sessions| sessions.open.get(&session).map(|open| open.places.clone()));
+        let mut held = places.unwrap_or_default();
+        held.retain(|place| holds(context, session, place));
+        SESSIONS.with(|sessions| {
+            if let Some(open) = sessions.open.get_mut(&session) {
+                open.crowded_at = CROWDED.max(held.len() * 2);
+                open.places = held;
+            }
+        });
+    }
+}
+
+fn holds(context: Context<'_>, session: SessionId, place: &Place) -> bool {
     context.select_db(place.db);
     let name = OwnedText::new(&place.name);
-    let Ok(mut opened) = Opened::for_timer(context, name.text(), now) else { return };
-    if !opened.is_pending() && opened.step(&EndSession { session }, Absent::Empty).is_ok() {
-        opened.finish();
-    }
+    look(context, name.text(), |queue, _| queue.is_held_by(session)).ok().flatten() == Some(true)
+}
+
+/// Whether an open connection is to be thinned out.
+pub fn are_crowded() -> bool {
+    !SESSIONS.read().crowded.is_empty()
 }
 
 /// This server is a primary no more: whatever the next term of a queue finds, it ends.
 pub fn clear() {
     SESSIONS.with(|sessions| {
         sessions.open.clear();
+        sessions.crowded.clear();
         sessions.closed.clear();
     });
 }

@@ -49,10 +49,14 @@ pub fn promoted() {
     TERMS.with(|terms| terms.epoch.0 += 1);
 }
 
-/// From where the numbers of a term go on that starts now, for a queue known since `since`.
-pub fn start(now: Time, since: Epoch) -> TermStart {
+fn clock() -> Time {
+    moment::wall(moment::now())
+}
+
+/// From where the numbers of a term go on that starts when the wall clock shows `wall`, for a queue known since `since`.
+pub fn start(wall: Time, since: Epoch) -> TermStart {
     let terms = TERMS.read();
-    let floor = terms.mark.max(now.0.saturating_mul(NUMBERS_PER_MS)).min(NUMBER_LIMIT);
+    let floor = terms.mark.max(wall.0.saturating_mul(NUMBERS_PER_MS)).min(NUMBER_LIMIT);
     TermStart { floor, skip: if since < terms.epoch { PROMOTION_SKIP } else { 0 } }
 }
 
@@ -72,14 +76,14 @@ impl Terms {
             return None;
         }
         if end > self.mark_limit {
-            self.mark_limit = moment::now().0.saturating_add(MARK_AHEAD_MS).saturating_mul(NUMBERS_PER_MS);
+            self.mark_limit = clock().0.saturating_add(MARK_AHEAD_MS).saturating_mul(NUMBERS_PER_MS);
         }
         let before = self.mark;
         self.mark = before.max(end.min(self.mark_limit));
         if self.mark - before <= WORTH_A_WORD {
             return None;
         }
-        let ahead = self.mark.saturating_sub(moment::now().0.saturating_mul(NUMBERS_PER_MS));
+        let ahead = self.mark.saturating_sub(clock().0.saturating_mul(NUMBERS_PER_MS));
         (ahead > WORTH_A_WORD).then_some(ahead / WORTH_A_WORD)
     }
 }

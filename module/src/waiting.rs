@@ -1,18 +1,41 @@
 //! Who waits for which queue, in the order in which they came. Nothing here calls the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
-use mq_engine::{Id, LeaderView, Receipt, SessionId, Span};
+use mq_engine::{Id, LeaderView, Receipt, SessionId, Span, Time};
 
 use crate::entry::Place;
 use crate::failure::Failure;
 use crate::server::{Blocked, Global, WaiterId};
 
+/// Who sent the command of a waiter.
+#[derive(Debug)]
+pub struct Sender {
+    /// On which connection.
+    pub connection: SessionId,
+    /// The command's name, as it was sent.
+    pub command: Box<[u8]>,
+}
+
+/// A client that begins to wait.
+pub struct Wait {
+    /// Names the wait.
+    pub id: WaiterId,
+    /// For this queue.
+    pub place: Place,
+    /// The server's handle.
+    pub blocked: Blocked,
+    /// When its time is over, if ever.
+    pub until: Option<Time>,
+}
+
 /// A CLAIM … BLOCK that found nothing.
 #[derive(Debug)]
 pub struct Consumer {
+    /// Its rights are judged again when it is served.
+    pub sender: Sender,
     /// As in the command.
     pub name: Box<[u8]>,
     /// As in the command.
@@ -28,6 +51,8 @@ pub struct Consumer {
 /// A LEADER … BLOCK that found another leading.
 #[derive(Debug)]
 pub struct Candidate {
+    /// Its rights are judged again when it is served.
+    pub sender: Sender,
     /// As in the command.
     pub name: Box<[u8]>,
     /// As in the command.
@@ -70,18 +95,33 @@ pub enum Answer {
 struct Line {
     consumers: BTreeMap<WaiterId, (Blocked, Rc<Consumer>)>,
     candidates: BTreeMap<WaiterId, (Blocked, Rc<Candidate>)>,
+    /// The candidates by name: those of a process that waits on several connections stand together.
+    by_name: BTreeSet<(Box<[u8]>, WaiterId)>,
+}
+
+/// Where a waiter stands, and until when.
+struct Whereabouts {
+    place: Place,
+    until: Option<Time>,
 }
 
 struct Waiting {
     last: u64,
     lines: BTreeMap<Place, Line>,
-    whereabouts: BTreeMap<WaiterId, Place>,
+    whereabouts: BTreeMap<WaiterId, Whereabouts>,
+    /// The waiters whose time will be over, by that time.
+    by_until: BTreeSet<(Time, WaiterId)>,
     /// Of those that were woken, until the server asks for it.
     answers: BTreeMap<WaiterId, Answer>,
 }
 
-static WAITING: Global<Waiting> =
-    Global::new(Waiting { last: 0, lines: BTreeMap::new(), whereabouts: BTreeMap::new(), answers: BTreeMap::new() });
+static WAITING: Global<Waiting> = Global::new(Waiting {
+    last: 0,
+    lines: BTreeMap::new(),
+    whereabouts: BTreeMap::new(),
+    by_until: BTreeSet::new(),
+    answers: BTreeMap::new(),
+});
 
 /// The name of the next wait.
 pub fn next_id() -> WaiterId {
@@ -92,13 +132,33 @@ pub fn next_id() -> WaiterId {
 }
 
 /// A consumer begins to wait.
-pub fn add_consumer(id: WaiterId, place: &Place, blocked: Blocked, consumer: Consumer) {
-    WAITING.with(|waiting| waiting.line(id, place).consumers.insert(id, (blocked, Rc::new(consumer))));
+pub fn add_consumer(wait: Wait, consumer: Consumer) {
+    WAITING.with(|waiting| {
+        let (id, blocked) = (wait.id, wait.blocked);
+        waiting.line(wait).consumers.insert(id, (blocked, Rc::new(consumer)));
+    });
 }
 
 /// A candidate begins to wait.
-pub fn add_candidate(id: WaiterId, place: &Place, blocked: Blocked, candidate: Candidate) {
-    WAITING.with(|waiting| waiting.line(id, place).candidates.insert(id, (blocked, Rc::new(candidate))));
+pub fn add_candidate(wait: Wait, candidate: Candidate) {
+    WAITING.with(|waiting| {
+        let (id, blocked) = (wait.id, wait.blocked);
+        let line = waiting.line(wait);
+        line.by_name.insert((candidate.name.clone(), id));
+        line.candidates.insert(id, (blocked, Rc::new(candidate)));
+    });
+}
+
+/// The waiters whose time has been over for `grace` and whom the server has not told so, each once.
+pub fn take_overdue(now: Time, grace: Span) -> Vec<Blocked> {
+    WAITING.with(|waiting| {
+        let mut overdue = Vec::new();
+        while let Some((until, id)) = waiting.by_until.first().copied().filter(|(until, _)| until.after(grace) <= now) {
+            waiting.by_until.remove(&(until, id));
+            overdue.extend(waiting.blocked(id));
+        }
+        overdue
+    })
 }
 
 /// Whether anybody waits for any queue.
@@ -136,10 +196,10 @@ pub fn first_candidate(place: &Place) -> Option<(WaiterId, Rc<Candidate>)> {
 /// The first candidate of that name: a process that waits on two connections.
 pub fn candidate_named(place: &Place, name: &[u8]) -> Option<(WaiterId, Rc<Candidate>)> {
     let waiting = WAITING.read();
-    let mut candidates = waiting.lines.get(place)?.candidates.iter();
-    candidates
-        .find(|(_, (_, candidate))| *candidate.name == *name)
-        .map(|(id, (_, candidate))| (*id, Rc::clone(candidate)))
+    let line = waiting.lines.get(place).filter(|line| !line.candidates.is_empty())?;
+    let first = (Box::from(name), WaiterId(NonZeroU64::MIN));
+    let (_, id) = line.by_name.range(first..).next().filter(|(known, _)| **known == *name)?;
+    line.candidates.get(id).map(|(_, candidate)| (*id, Rc::clone(candidate)))
 }
 
 /// Everybody who waits for a queue.
@@ -164,7 +224,7 @@ pub fn places(db: Option<i32>) -> Vec<Place> {
 
 /// The queue that a waiter waits for.
 pub fn place_of(id: WaiterId) -> Option<Place> {
-    WAITING.read().whereabouts.get(&id).cloned()
+    WAITING.read().whereabouts.get(&id).map(|whereabouts| whereabouts.place.clone())
 }
 
 /// The queue of that name, if candidates wait for it.
@@ -209,7 +269,9 @@ pub fn take_answer(id: WaiterId) -> Due {
         if let Some(answer) = waiting.answers.remove(&id) {
             return Due::Answer(answer);
         }
-        let Some(place) = waiting.whereabouts.get(&id).cloned() else { return Due::Nothing };
+        let Some(place) = waiting.whereabouts.get(&id).map(|whereabouts| whereabouts.place.clone()) else {
+            return Due::Nothing;
+        };
         waiting.leave(id).map_or(Due::Nothing, |(_, kind)| Due::TimeIsOver(kind, place))
     })
 }
@@ -223,16 +285,32 @@ pub fn forget(id: WaiterId) {
 }
 
 impl Waiting {
-    fn line(&mut self, id: WaiterId, place: &Place) -> &mut Line {
-        self.whereabouts.insert(id, place.clone());
-        self.lines.entry(place.clone()).or_default()
+    fn line(&mut self, wait: Wait) -> &mut Line {
+        let Wait { id, place, until, .. } = wait;
+        if let Some(until) = until {
+            self.by_until.insert((until, id));
+        }
+        self.whereabouts.insert(id, Whereabouts { place: place.clone(), until });
+        self.lines.entry(place).or_default()
+    }
+
+    fn blocked(&self, id: WaiterId) -> Option<Blocked> {
+        let line = self.lines.get(&self.whereabouts.get(&id)?.place)?;
+        let consumer = line.consumers.get(&id).map(|(blocked, _)| *blocked);
+        consumer.or_else(|| line.candidates.get(&id).map(|(blocked, _)| *blocked))
     }
 
     fn leave(&mut self, id: WaiterId) -> Option<(Blocked, Kind)> {
-        let place = self.whereabouts.remove(&id)?;
+        let Whereabouts { place, until } = self.whereabouts.remove(&id)?;
+        if let Some(until) = until {
+            self.by_until.remove(&(until, id));
+        }
         let line = self.lines.get_mut(&place)?;
         let consumer = line.consumers.remove(&id).map(|(blocked, waiter)| (blocked, Kind::Messages(waiter.acked)));
-        let candidate = line.candidates.remove(&id).map(|(blocked, _)| (blocked, Kind::Leadership));
+        let candidate = line.candidates.remove(&id).map(|(blocked, candidate)| {
+            line.by_name.remove(&(candidate.name.clone(), id));
+            (blocked, Kind::Leadership)
+        });
         if line.consumers.is_empty() && line.candidates.is_empty() {
             self.lines.remove(&place);
         }

@@ -65,7 +65,7 @@ pub use memory::{Mover, allocated};
 pub use numbers::{
     DUE_PER_STEP, Id, Moment, NUMBER_LIMIT, NUMBERS_PER_MS, Priority, Receipt, SessionId, Span, TermStart, Time, Token,
 };
-pub use operation::{Effect, Executed, Operation, Record, Refusal, Timing, Verdict, apply_record};
+pub use operation::{Effect, Executed, Form, Operation, Record, Refusal, Timing, Verdict, apply_record};
 pub use queue::{MAX_DELIVERIES_REASON, Queue, REPLY_BYTES, TTL_REASON};
 pub use settings::{Setting, Settings};
 pub use totals::Totals;

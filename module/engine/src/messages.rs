@@ -41,10 +41,7 @@ impl Messages {
 
     pub fn heap_bytes(&self) -> usize {
         let lanes: usize = self.lanes.values().map(Lane::heap_bytes).sum();
-        self.heap_bytes
-            + self.segments.heap_bytes()
-            + lanes
-            + tree_bytes::<Priority, Lane>(self.lanes.len())
+        self.heap_bytes + self.segments.heap_bytes() + lanes + tree_bytes::<Priority, Lane>(self.lanes.len())
     }
 
     pub fn segment_count(&self) -> usize {

@@ -101,7 +101,7 @@ impl Effect {
 
 /// In which form a step is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub enum Form {
     /// As the client's command where that says it all, else as an effect.
     Shortest,
     /// As an effect, to which others can be added.
@@ -157,22 +157,14 @@ impl Queue {
     /// # Errors
     /// A [`Refusal`], having changed nothing.
     pub fn execute<O: Operation>(&mut self, operation: &O, moment: Moment) -> Result<Executed<O::Output>, Refusal> {
-        self.step(operation, moment, Form::Shortest)
+        self.execute_in_form(operation, moment, Form::Shortest)
     }
 
-    /// The same, never recorded as the client's command: for a step that is one of several in one record.
+    /// The same, recorded in the given form: as an effect if the step is one of several in one record.
     ///
     /// # Errors
     /// As [`Queue::execute`].
-    pub fn execute_as_effect<O: Operation>(
-        &mut self,
-        operation: &O,
-        moment: Moment,
-    ) -> Result<Executed<O::Output>, Refusal> {
-        self.step(operation, moment, Form::Effect)
-    }
-
-    fn step<O: Operation>(
+    pub fn execute_in_form<O: Operation>(
         &mut self,
         operation: &O,
         moment: Moment,

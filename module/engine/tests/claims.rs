@@ -112,7 +112,7 @@ fn a_message_whose_last_delivery_ends_goes_to_the_error_store() {
         bench.now += 10;
     }
     assert!(bench.claim(1, 10).is_empty());
-    let drained = bench.run(&DrainErrors { count: None, lease: None, session: None });
+    let drained = bench.run(&DrainErrors { count: usize::MAX, lease: None, session: None });
     assert_eq!(drained.len(), 1);
     assert_eq!((&drained[0].reason[..], drained[0].deliveries), (MAX_DELIVERIES_REASON, 2));
     assert_eq!(bench.queue.info(Time(bench.now)).totals.dead, 1);
@@ -302,7 +302,7 @@ fn varied() -> Bench {
         bench.run(&Fail { receipt: failed.receipt, retry: None, reason: b"broken" });
     }
     bench.run(&Fail { receipt: claims[4].receipt, retry: Some(Span(70)), reason: b"" });
-    bench.run(&DrainErrors { count: Some(1), lease: Some(Span(900)), session: None });
+    bench.run(&DrainErrors { count: 1, lease: Some(Span(900)), session: None });
     bench.run(&Lead { candidate: b"c", lease: None, session: Some(SessionId(3)), renew: None });
     bench
 }
@@ -352,7 +352,7 @@ fn use_every_operation(queue: &mut Queue) {
         }
     }
     let _ = queue.execute(&Redrive::Count(1), moment);
-    let _ = queue.execute(&DrainErrors { count: None, lease: None, session: None }, moment);
+    let _ = queue.execute(&DrainErrors { count: usize::MAX, lease: None, session: None }, moment);
     let _ = queue.execute(&EndSession { session: SessionId(3) }, moment);
     queue.check_invariants().expect("a loaded queue stays valid");
 }

@@ -11,23 +11,63 @@ use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { payloads: Vec<Vec<u8>>, priority: u8, delay: u64, fence: Fence, sequence: Option<(u8, i8)>, label: Tags },
-    Claim { consumer: u8, count: usize, lease: Option<u64>, session: Option<u64>, acks: Vec<u8> },
+    Push {
+        payloads: Vec<Vec<u8>>,
+        priority: u8,
+        delay: u64,
+        fence: Fence,
+        sequence: Option<(u8, i8)>,
+        label: Tags,
+    },
+    Claim {
+        consumer: u8,
+        count: usize,
+        lease: Option<u64>,
+        session: Option<u64>,
+        acks: Vec<u8>,
+    },
     Ack(Vec<u8>),
-    Fail { receipt: u8, retry: Option<u64>, reason: u8 },
-    Extend { lease: u64, receipts: Vec<u8> },
+    Fail {
+        receipt: u8,
+        retry: Option<u64>,
+        reason: u8,
+    },
+    Extend {
+        lease: u64,
+        receipts: Vec<u8>,
+    },
     Release(Vec<u8>),
-    Lead { candidate: u8, lease: Option<u64>, session: Option<u64>, renew: bool },
+    Lead {
+        candidate: u8,
+        lease: Option<u64>,
+        session: Option<u64>,
+        renew: bool,
+    },
     Resign(u8),
-    Drain { count: Option<usize>, lease: Option<u64>, session: Option<u64> },
-    Redrive { count: Option<usize>, ids: Option<Vec<u8>> },
+    Drain {
+        count: Option<usize>,
+        lease: Option<u64>,
+        session: Option<u64>,
+    },
+    Redrive {
+        count: Option<usize>,
+        ids: Option<Vec<u8>>,
+    },
     Remove(Vec<u8>),
-    Purge { state: u8, count: usize },
+    Purge {
+        state: u8,
+        count: usize,
+    },
     Configure(Setting),
-    RaiseFence { producer: u8, ahead: i64 },
+    RaiseFence {
+        producer: u8,
+        ahead: i64,
+    },
     EndSession(u64),
     Settle,
-    Term { skip: bool },
+    Term {
+        skip: bool,
+    },
     Reload,
     /// The next steps are one record.
     Together(u8),
@@ -211,10 +251,8 @@ impl Run {
         model.settle(self.clock, self.term.map(|term| (term.floor, term.skip)));
         let expected = on_model(&mut model);
         let before = encoded(&self.primary);
-        let executed = match self.together {
-            0 => self.primary.execute(operation, moment),
-            _ => self.primary.execute_as_effect(operation, moment),
-        };
+        let form = if self.together == 0 { Form::Shortest } else { Form::Effect };
+        let executed = self.primary.execute_in_form(operation, moment, form);
         match (executed, expected) {
             (Ok(executed), Ok(expected)) => {
                 match &executed.record {
@@ -306,7 +344,7 @@ impl Run {
                 self.same(&Redrive::Ids(&named), |model| model.redrive(Some(&ids), usize::MAX));
             }
             Step::Redrive { count, ids: None } => {
-                let redrive = count.map_or(Redrive::All, Redrive::Count);
+                let redrive = Redrive::Count(count.unwrap_or(usize::MAX));
                 self.same(&redrive, |model| model.redrive(None, count.unwrap_or(usize::MAX)));
             }
             Step::Configure(setting) => self.configure(*setting),
@@ -432,7 +470,8 @@ impl Run {
 
     fn drain(&mut self, count: Option<usize>, lease: Option<u64>, session: Option<u64>) {
         let session = session.filter(|_| lease.is_some());
-        let drain = DrainErrors { count, lease: lease.map(Span), session: session.map(SessionId) };
+        let drain =
+            DrainErrors { count: count.unwrap_or(usize::MAX), lease: lease.map(Span), session: session.map(SessionId) };
         let on_model = |model: &mut Model| Ok(model.drain(count.unwrap_or(usize::MAX), lease, session));
         let (drained, expected) = self.execute(&drain, on_model).expect("a drain is never refused");
         let got = drained.into_iter().map(|message| {

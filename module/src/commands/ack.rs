@@ -31,11 +31,11 @@ impl Command for Ack {
 
     fn run(call: &Call<'_>) -> Result<(), Failure> {
         let receipts = call.numbers(RECEIPTS, Receipt);
-        let mut queue = call.open()?;
-        let acked = queue.step(&Operation { receipts: &receipts }, Absent::Empty)?.unwrap_or_default();
-        queue.saw_receipts(&receipts, acked);
-        call.reply().integer(acked);
-        queue.finish();
-        Ok(())
+        call.change(|queue| {
+            let acked = queue.step(&Operation { receipts: &receipts }, Absent::Empty)?.unwrap_or_default();
+            queue.saw_receipts(&receipts, acked);
+            call.reply().integer(acked);
+            Ok(())
+        })
     }
 }

@@ -9,14 +9,16 @@ use crate::data_type::{PART_BROKEN, PART_CHUNK, PART_END};
 use crate::entry::{Entry, Place};
 use crate::failure::Failure;
 use crate::keyspace::Opened;
-use crate::server::Global;
+use crate::server::{Global, PROBE};
 use crate::syntax::{Argument, KeyUse, Position, Slot, Syntax};
 use crate::tally;
 
-/// `MQ.APPLY queue effect`: what one step did. `MQ.APPLY queue CHUNK|END|BROKEN bytes`: the queue as a whole, in parts, from a
-/// rewritten append-only file.
+/// `MQ.APPLY queue effect [payload ...]`: what one command or one act of the timer did, with the payloads that it had no room
+/// for. `MQ.APPLY queue CHUNK|END|BROKEN bytes`: the queue as a whole, in parts, from a rewritten append-only file. An effect
+/// never begins with a letter.
 ///
-/// Refused from everybody but the server's primary and its own append-only file.
+/// Refused from everybody but the server's primary and its own append-only file. `MQ.APPLY queue PROBE` does nothing; with it
+/// the module asks the server whether a command could write to the queue now.
 pub struct Apply;
 
 const SYNTAX: Syntax = Syntax {
@@ -24,7 +26,7 @@ const SYNTAX: Syntax = Syntax {
     summary: "Internal: applies what a primary has done. Refused from clients.",
     since: "0.1.0",
     complexity: "as the command that it stands for",
-    flags: "write deny-script no-monitor no-slowlog",
+    flags: "write no-monitor no-slowlog",
     key: KeyUse::Updates,
     positions: &[Position::repeated(Argument::text("effect"))],
     options: &[],
@@ -36,33 +38,38 @@ impl Command for Apply {
     const SYNTAX: &'static Syntax = &SYNTAX;
 
     fn run(call: &Call<'_>) -> Result<(), Failure> {
+        let words = call.words(EFFECT);
         if !call.flags.is_copy() {
-            return Err(Failure::NotReplicated);
+            let is_probe = words.len() == 1 && words[0] == PROBE.to_bytes();
+            if is_probe {
+                call.reply().status(c"OK");
+            }
+            return if is_probe { Ok(()) } else { Err(Failure::NotReplicated) };
         }
-        let mut queue = call.open()?;
-        let applied = match *call.words(EFFECT) {
-            [effect] => apply_effect(&mut queue, effect),
-            [part, bytes] => load_part(&mut queue, part, bytes),
-            _ => Err(Corrupt("neither an effect nor a part of a queue")),
-        };
-        if let Err(corrupt) = applied {
-            queue.break_off(corrupt.0);
-        }
-        queue.send_on();
-        queue.close();
-        call.reply().status(c"OK");
-        Ok(())
+        call.change(|queue| {
+            let applied = match *words {
+                [part, bytes] if part.first().is_some_and(u8::is_ascii_uppercase) => load_part(queue, part, bytes),
+                [effect, ref payloads @ ..] => apply_effect(queue, effect, payloads),
+                [] => Err(Corrupt("no effect")),
+            };
+            if let Err(corrupt) = applied {
+                queue.break_off(corrupt.0);
+            }
+            queue.send_on();
+            call.reply().status(c"OK");
+            Ok(())
+        })
     }
 }
 
-fn apply_effect(opened: &mut Opened<'_>, effect: &[u8]) -> Result<(), Corrupt> {
+fn apply_effect(opened: &mut Opened<'_>, effect: &[u8], payloads: &[&[u8]]) -> Result<(), Corrupt> {
     if let Some(entry) = opened.entry() {
-        let happened = entry.apply_effect(effect)?;
+        let happened = entry.apply_effect(effect, payloads)?;
         opened.saw(happened);
         return Ok(());
     }
     let mut created: Option<Queue> = None;
-    apply_record(&mut created, effect)?;
+    apply_record(&mut created, effect, payloads)?;
     if let Some(queue) = created {
         let happened = tally::after(&tally::NOTHING, &queue, &mut queue.levels());
         opened.put(Entry::new(Some(queue)));

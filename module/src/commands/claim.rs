@@ -1,6 +1,6 @@
 //! MQ.CLAIM: completes, then claims.
 
-use mq_engine::operations::Claim as Operation;
+use mq_engine::operations::{Claim as Operation, Delivery};
 use mq_engine::{Id, Receipt};
 
 use super::{Call, Command};
@@ -49,37 +49,34 @@ impl Command for Claim {
     fn run(call: &Call<'_>) -> Result<(), Failure> {
         let acks = call.numbers(ACK, Receipt);
         let (count, lease, session) = (call.count(COUNT).unwrap_or(1), call.span(LEASE), call.session(SESSION)?);
-        let mut queue = call.open()?;
-        let others_wait = serving::serve_earlier(&mut queue);
-        let at_once = if others_wait { 0 } else { count };
-        let operation = Operation { consumer: call.given(CONSUMER), count: at_once, lease, session, acks: &acks };
-        let claimed = queue.step(&operation, Absent::Empty)?.unwrap_or_default();
-        queue.saw_receipts(&acks, claimed.acked);
-        let acked = call.has(ACK).then_some(claimed.acked);
-        match call.span(BLOCK).filter(|_| claimed.deliveries.is_empty() && call.flags.may_block()) {
-            Some(limit) => {
-                let consumer = Consumer { name: call.given(CONSUMER).into(), count, lease, session, acked };
-                blocking::await_messages(call, &mut queue, consumer, limit)?;
-            }
-            None => {
-                if let Some(session) = session.filter(|_| !claimed.deliveries.is_empty()) {
-                    sessions::note(session, queue.place());
-                }
-                match queue.queue() {
-                    Some(queue) => reply(
-                        call.reply(),
-                        acked,
-                        claimed
-                            .deliveries
-                            .iter()
-                            .map(|claim| (claim.receipt, claim.id, claim.deliveries, queue.payload(claim))),
-                    ),
-                    None => reply(call.reply(), acked, std::iter::empty()),
+        call.change(|queue| {
+            let others_wait = serving::serve_earlier(queue);
+            let at_once = if others_wait { 0 } else { count };
+            let operation = Operation { consumer: call.given(CONSUMER), count: at_once, lease, session, acks: &acks };
+            let claimed = queue.step(&operation, Absent::Empty)?.unwrap_or_default();
+            queue.saw_receipts(&acks, claimed.acked);
+            let acked = call.has(ACK).then_some(claimed.acked);
+            if claimed.deliveries.is_empty()
+                && let Some(limit) = call.span(BLOCK).filter(|_| call.flags.may_block())
+            {
+                let consumer =
+                    Consumer { sender: call.sender(), name: call.given(CONSUMER).into(), count, lease, session, acked };
+                if blocking::await_messages(call, queue, consumer, limit) {
+                    return Ok(());
                 }
             }
-        }
-        queue.finish();
-        Ok(())
+            if let Some(session) = session.filter(|_| !claimed.deliveries.is_empty()) {
+                sessions::note(session, queue.place());
+            }
+            match queue.queue() {
+                Some(queue) => {
+                    let payload = |claim: &Delivery| (claim.receipt, claim.id, claim.deliveries, queue.payload(claim));
+                    reply(call.reply(), acked, claimed.deliveries.iter().map(payload));
+                }
+                None => reply(call.reply(), acked, std::iter::empty()),
+            }
+            Ok(())
+        })
     }
 }
 

@@ -44,11 +44,11 @@ impl Command for Config {
         if settings.is_empty() {
             return show(call);
         }
-        let mut queue = call.open()?;
-        queue.step(&Configure { settings: &settings }, Absent::Create)?;
-        call.reply().status(c"OK");
-        queue.finish();
-        Ok(())
+        call.change(|queue| {
+            queue.step(&Configure { settings: &settings }, Absent::CreateUnlessFull)?;
+            call.reply().status(c"OK");
+            Ok(())
+        })
     }
 }
 

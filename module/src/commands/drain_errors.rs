@@ -14,6 +14,11 @@ use crate::syntax::{Argument, Choice, KeyUse, Slot, Syntax};
 /// An array of `[receipt, id, deliveries, payload, reason, consumer, failed-at-ms]`; without LEASE the receipt is 0.
 pub struct DrainErrors;
 
+/// The most messages of one drain: some milliseconds of the server's time.
+const LARGEST_COUNT: u64 = 5_000;
+
+const DEFAULT_COUNT: usize = 1_000;
+
 const SYNTAX: Syntax = Syntax {
     name: "MQ.DRAINERRORS",
     summary: "Takes errored messages out of a queue, or with LEASE only claims them.",
@@ -23,7 +28,7 @@ const SYNTAX: Syntax = Syntax {
     key: KeyUse::ShowsAndUpdates,
     positions: &[],
     options: &[
-        Choice::new("COUNT", &[Argument::any_count()]),
+        Choice::new("COUNT", &[Argument::count(LARGEST_COUNT)]),
         Choice::new("LEASE", &[Argument::lease()]),
         Choice::new("SESSION", &[]).needs("LEASE"),
     ],
@@ -37,15 +42,16 @@ impl Command for DrainErrors {
     const SYNTAX: &'static Syntax = &SYNTAX;
 
     fn run(call: &Call<'_>) -> Result<(), Failure> {
-        let (count, lease, session) = (call.count(COUNT), call.span(LEASE), call.session(SESSION)?);
-        let mut queue = call.open()?;
-        let drained = queue.step(&Operation { count, lease, session }, Absent::Empty)?.unwrap_or_default();
-        if let Some(session) = session.filter(|_| !drained.is_empty()) {
-            sessions::note(session, queue.place());
-        }
-        reply(call.reply(), &drained);
-        queue.finish();
-        Ok(())
+        let count = call.count(COUNT).unwrap_or(DEFAULT_COUNT);
+        let (lease, session) = (call.span(LEASE), call.session(SESSION)?);
+        call.change(|queue| {
+            let drained = queue.step(&Operation { count, lease, session }, Absent::Empty)?.unwrap_or_default();
+            if let Some(session) = session.filter(|_| !drained.is_empty()) {
+                sessions::note(session, queue.place());
+            }
+            reply(call.reply(), &drained);
+            Ok(())
+        })
     }
 }
 

@@ -33,11 +33,11 @@ impl Command for Extend {
     fn run(call: &Call<'_>) -> Result<(), Failure> {
         let receipts = call.numbers(RECEIPTS, Receipt);
         let lease = call.span(MS).unwrap_or(Span(0));
-        let mut queue = call.open()?;
-        let extended = queue.step(&Operation { lease, receipts: &receipts }, Absent::Empty)?.unwrap_or_default();
-        queue.saw_receipts(&receipts, extended);
-        call.reply().integer(extended);
-        queue.finish();
-        Ok(())
+        call.change(|queue| {
+            let extended = queue.step(&Operation { lease, receipts: &receipts }, Absent::Empty)?.unwrap_or_default();
+            queue.saw_receipts(&receipts, extended);
+            call.reply().integer(extended);
+            Ok(())
+        })
     }
 }

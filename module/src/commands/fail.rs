@@ -39,15 +39,15 @@ impl Command for Fail {
         let reason = call.given(REASON);
         let reason = reason.get(..KEPT_REASON).unwrap_or(reason);
         let operation = Operation { receipt, retry: call.span(RETRY), reason };
-        let mut queue = call.open()?;
-        let failed = queue.step(&operation, Absent::Empty)?.unwrap_or(Failed::Stale);
-        queue.saw_receipts(&[receipt], u64::from(failed != Failed::Stale));
-        call.reply().integer(match failed {
-            Failed::Stale => 0,
-            Failed::Errored => 1,
-            Failed::Retried => 2,
-        });
-        queue.finish();
-        Ok(())
+        call.change(|queue| {
+            let failed = queue.step(&operation, Absent::Empty)?.unwrap_or(Failed::Stale);
+            queue.saw_receipts(&[receipt], u64::from(failed != Failed::Stale));
+            call.reply().integer(match failed {
+                Failed::Stale => 0,
+                Failed::Errored => 1,
+                Failed::Retried => 2,
+            });
+            Ok(())
+        })
     }
 }

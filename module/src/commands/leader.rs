@@ -20,7 +20,7 @@ const SYNTAX: Syntax = Syntax {
     name: "MQ.LEADER",
     summary: "Shows who leads; makes a candidate the leader, renews its lease, lets it stand by, or resigns.",
     since: "0.1.0",
-    complexity: "O(1), O(N) with N standbys of one name when leadership is handed over",
+    complexity: "O(1); when leadership is handed over, O(N) with N standbys of the new leader's name",
     flags: "write blocking",
     key: KeyUse::ShowsAndUpdates,
     positions: &[Position::optional(Argument::name("candidate"))],
@@ -59,11 +59,11 @@ fn report(call: &Call<'_>) -> Result<(), Failure> {
 }
 
 fn resign(call: &Call<'_>, operation: &Resign<'_>) -> Result<(), Failure> {
-    let mut queue = call.open()?;
-    let resigned = queue.step(operation, Absent::Empty)?.unwrap_or_default();
-    call.reply().integer(resigned.into());
-    queue.finish();
-    Ok(())
+    call.change(|queue| {
+        let resigned = queue.step(operation, Absent::Empty)?.unwrap_or_default();
+        call.reply().integer(resigned.into());
+        Ok(())
+    })
 }
 
 /// With TOKEN nobody waits: a renewal that fails now fails for ever.
@@ -72,24 +72,24 @@ fn lead(call: &Call<'_>, candidate: &[u8]) -> Result<(), Failure> {
     let operation = Lead { candidate, lease, session, renew: call.number(TOKEN).map(Token) };
     let (absent, may_wait) = match operation.renew {
         Some(_) => (Absent::Empty, false),
-        None => (Absent::Create, call.flags.may_block()),
+        None => (Absent::CreateUnlessFull, call.flags.may_block()),
     };
-    let mut queue = call.open()?;
-    serving::serve_earlier(&mut queue);
-    let led = queue.step(&operation, absent)?;
-    let won = led.as_ref().is_some_and(|led| led.won);
-    if let Some(session) = session.filter(|_| won) {
-        sessions::note(session, queue.place());
-    }
-    match call.span(BLOCK).filter(|_| !won && may_wait) {
-        Some(limit) => {
-            let candidate = Candidate { name: candidate.into(), lease, session };
-            blocking::await_leadership(call, &mut queue, candidate, limit)?;
+    call.change(|queue| {
+        serving::serve_earlier(queue);
+        let led = queue.step(&operation, absent)?;
+        let won = led.as_ref().is_some_and(|led| led.won);
+        if let Some(session) = session.filter(|_| won) {
+            sessions::note(session, queue.place());
         }
-        None => reply(call.reply(), led.and_then(|led| led.leader).as_ref()),
-    }
-    queue.finish();
-    Ok(())
+        if let Some(limit) = call.span(BLOCK).filter(|_| !won && may_wait) {
+            let candidate = Candidate { sender: call.sender(), name: candidate.into(), lease, session };
+            if blocking::await_leadership(call, queue, candidate, limit) {
+                return Ok(());
+            }
+        }
+        reply(call.reply(), led.and_then(|led| led.leader).as_ref());
+        Ok(())
+    })
 }
 
 /// The answer, now or after a wait.

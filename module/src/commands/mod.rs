@@ -39,9 +39,11 @@ pub use seq::Seq;
 use mq_engine::{SessionId, Span};
 
 use crate::failure::Failure;
-use crate::keyspace::Opened;
+use crate::guard;
+use crate::keyspace::{self, Opened};
 use crate::server::{Arguments, Context, Flags, Reply, Text};
-use crate::syntax::{Malformed, Parsed, Slot, Syntax, Words, parse};
+use crate::syntax::{Bounds, Malformed, Parsed, Slot, Syntax, Words, parse};
+use crate::waiting::Sender;
 
 /// One command.
 pub trait Command {
@@ -88,22 +90,41 @@ impl<'c> std::ops::Deref for Call<'c> {
 
 impl<'c> Call<'c> {
     fn new(context: Context<'c>, arguments: Arguments<'c>, syntax: &'static Syntax) -> Result<Call<'c>, Malformed> {
-        let parsed = parse(syntax, arguments)?;
+        let flags = context.flags();
+        let bounds = if flags.is_copy() { Bounds::NoSizes } else { Bounds::All };
+        let parsed = parse(syntax, arguments, bounds)?;
         let queue = arguments.text(1).ok_or_else(|| Malformed("queue is missing".into()))?;
-        Ok(Call { context, flags: context.flags(), arguments, queue, parsed })
+        Ok(Call { context, flags, arguments, queue, parsed })
     }
 
-    /// Opens the queue for a change.
+    /// Opens the queue for changes, and closes it. However `act` ends, what it has changed is told to the copies and to
+    /// whoever waits for it.
     ///
     /// # Errors
-    /// The key holds something else.
-    pub fn open(&self) -> Result<Opened<'c>, Failure> {
-        Opened::for_command(self.context, self.flags, self.queue)
+    /// The key holds something else; or those of `act`.
+    pub fn change(&self, act: impl FnOnce(&mut Opened<'c>) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut queue = Opened::for_command(self.context, self.flags, self.queue)?;
+        let done = guard::contained(|| act(&mut queue));
+        if done.is_none() {
+            queue.struck();
+        }
+        queue.finish();
+        done.unwrap_or(Err(Failure::Internal))
+    }
+
+    /// The words from an argument to the end, as they came.
+    pub fn rest(&self, slot: Slot) -> Arguments<'c> {
+        self.position(slot).map_or(Arguments::none(), |at| self.arguments.from(at))
     }
 
     /// The answer.
     pub fn reply(&self) -> Reply<'c> {
         self.context.reply()
+    }
+
+    /// Who sent it.
+    pub fn sender(&self) -> Sender {
+        Sender { connection: self.context.session(), command: self.arguments.get(0).unwrap_or_default().into() }
     }
 
     /// An argument that is a duration.
@@ -137,7 +158,13 @@ impl<'c> Call<'c> {
 /// Runs a command from its words to its answer.
 pub fn run<C: Command>(context: Context<'_>, arguments: Arguments<'_>) {
     let done = Call::new(context, arguments, C::SYNTAX).map_err(Failure::from).and_then(|call| C::run(&call));
-    if let Err(failure) = done {
-        context.reply().error(&failure.to_string());
+    let Err(failure) = done else { return };
+    if !context.flags().is_copy() {
+        return context.reply().error(&failure.to_string());
     }
+    // The primary has done what this server cannot. An error would reach nobody.
+    if let Some(queue) = arguments.text(1).filter(|_| !matches!(failure, Failure::Broken)) {
+        keyspace::break_off(context, queue, &failure.to_string());
+    }
+    context.reply().status(c"OK");
 }

@@ -12,8 +12,8 @@ use crate::syntax::{Argument, Choice, KeyUse, Position, Slot, Syntax};
 /// How many were deleted; fewer than COUNT: there are no more.
 pub struct Purge;
 
-/// The most messages of one slice, some ten milliseconds of the server's time.
-const LARGEST_COUNT: u64 = 100_000;
+/// The most messages of one slice: some milliseconds of the server's time.
+const LARGEST_COUNT: u64 = 25_000;
 
 const DEFAULT_COUNT: usize = 10_000;
 
@@ -41,10 +41,10 @@ impl Command for Purge {
             _ => Purged::Ready,
         };
         let operation = Operation { state, count: call.count(COUNT).unwrap_or(DEFAULT_COUNT) };
-        let mut queue = call.open()?;
-        let removed = queue.step(&operation, Absent::Empty)?.unwrap_or_default();
-        call.reply().integer(removed);
-        queue.finish();
-        Ok(())
+        call.change(|queue| {
+            let removed = queue.step(&operation, Absent::Empty)?.unwrap_or_default();
+            call.reply().integer(removed);
+            Ok(())
+        })
     }
 }

@@ -61,13 +61,14 @@ impl Command for Push {
             label,
             payloads: &payloads,
         };
-        let mut queue = call.open()?;
-        let pushed = queue.step(&operation, Absent::Create)?;
-        if pushed.is_some_and(|pushed| pushed.duplicate) {
-            queue.saw_duplicate();
-        }
-        call.reply().integer(pushed.and_then(|pushed| pushed.first).map_or(0, |id| id.0));
-        queue.finish();
-        Ok(())
+        call.change(|queue| {
+            queue.set_payloads(call.rest(MSG));
+            let pushed = queue.step(&operation, Absent::Create)?;
+            if pushed.is_some_and(|pushed| pushed.duplicate) {
+                queue.saw_duplicate();
+            }
+            call.reply().integer(pushed.and_then(|pushed| pushed.first).map_or(0, |id| id.0));
+            Ok(())
+        })
     }
 }

@@ -13,16 +13,21 @@ use crate::syntax::{Argument, Choice, KeyUse, Slot, Syntax};
 /// How many became ready.
 pub struct Redrive;
 
+/// The most messages of one redrive: some milliseconds of the server's time.
+const LARGEST_COUNT: u64 = 25_000;
+
+const DEFAULT_COUNT: usize = 10_000;
+
 const SYNTAX: Syntax = Syntax {
     name: "MQ.REDRIVE",
-    summary: "Makes errored messages ready again, all of them by default.",
+    summary: "Makes errored messages ready again, a slice at a time.",
     since: "0.1.0",
     complexity: "O(N log M) with N messages redriven and M errored ones",
     flags: "write",
     key: KeyUse::Updates,
     positions: &[],
     options: &[
-        Choice::new("COUNT", &[Argument::any_count()]).excludes(&["ID"]),
+        Choice::new("COUNT", &[Argument::count(LARGEST_COUNT)]).excludes(&["ID"]),
         Choice::new("ID", &[Argument::stamp("id")]).repeated(),
     ],
     one_of: None,
@@ -35,15 +40,14 @@ impl Command for Redrive {
 
     fn run(call: &Call<'_>) -> Result<(), Failure> {
         let ids = call.numbers(ID, Id);
-        let operation = match call.count(COUNT) {
-            Some(count) => Operation::Count(count),
-            None if call.has(ID) => Operation::Ids(&ids),
-            None => Operation::All,
+        let operation = match call.has(ID) {
+            true => Operation::Ids(&ids),
+            false => Operation::Count(call.count(COUNT).unwrap_or(DEFAULT_COUNT)),
         };
-        let mut queue = call.open()?;
-        let redriven = queue.step(&operation, Absent::Empty)?.unwrap_or_default();
-        call.reply().integer(redriven);
-        queue.finish();
-        Ok(())
+        call.change(|queue| {
+            let redriven = queue.step(&operation, Absent::Empty)?.unwrap_or_default();
+            call.reply().integer(redriven);
+            Ok(())
+        })
     }
 }

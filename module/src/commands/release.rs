@@ -31,11 +31,11 @@ impl Command for Release {
 
     fn run(call: &Call<'_>) -> Result<(), Failure> {
         let receipts = call.numbers(RECEIPTS, Receipt);
-        let mut queue = call.open()?;
-        let released = queue.step(&Operation { receipts: &receipts }, Absent::Empty)?.unwrap_or_default();
-        queue.saw_receipts(&receipts, released);
-        call.reply().integer(released);
-        queue.finish();
-        Ok(())
+        call.change(|queue| {
+            let released = queue.step(&Operation { receipts: &receipts }, Absent::Empty)?.unwrap_or_default();
+            queue.saw_receipts(&receipts, released);
+            call.reply().integer(released);
+            Ok(())
+        })
     }
 }

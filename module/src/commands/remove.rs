@@ -31,10 +31,10 @@ impl Command for Remove {
 
     fn run(call: &Call<'_>) -> Result<(), Failure> {
         let ids = call.numbers(ID, Id);
-        let mut queue = call.open()?;
-        let removed = queue.step(&Operation { ids: &ids }, Absent::Empty)?.unwrap_or_default();
-        call.reply().integer(removed);
-        queue.finish();
-        Ok(())
+        call.change(|queue| {
+            let removed = queue.step(&Operation { ids: &ids }, Absent::Empty)?.unwrap_or_default();
+            call.reply().integer(removed);
+            Ok(())
+        })
     }
 }

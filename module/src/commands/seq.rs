@@ -37,10 +37,10 @@ impl Command for Seq {
             call.reply().integer(next.unwrap_or_default());
             return Ok(());
         };
-        let mut queue = call.open()?;
-        let next = queue.step(&RaiseFence { producer, token }, Absent::Create)?.unwrap_or_default();
-        call.reply().integer(next);
-        queue.finish();
-        Ok(())
+        call.change(|queue| {
+            let next = queue.step(&RaiseFence { producer, token }, Absent::CreateUnlessFull)?.unwrap_or_default();
+            call.reply().integer(next);
+            Ok(())
+        })
     }
 }

@@ -1,11 +1,15 @@
-//! Categories for access control. Redis 7.0 knows none for modules: there commands are granted by name.
+//! Access control: the categories of the commands, and the rights of clients that wait. Redis 7.0 knows no categories for
+//! modules: there commands are granted by name.
 
 use std::ffi::CString;
 use std::os::raw::c_int;
 
 use redis_module::raw;
 
+use mq_engine::SessionId;
+
 use super::context::Context;
+use super::text::OwnedText;
 use crate::syntax::{KeyUse, Syntax};
 
 const OK: c_int = 0;
@@ -47,5 +51,30 @@ pub(super) fn categorise(context: Context<'_>, syntax: &Syntax, category: Catego
         Ok(())
     } else {
         Err(format!("the server has no category for {}", syntax.name))
+    }
+}
+
+impl Context<'_> {
+    /// Whether the user of a connection may run a command with these words now. A user that the server does not list (one that
+    /// another module has made, say) may. A user that is only switched off may too: the server does not end its connections.
+    pub fn may_run(self, connection: SessionId, words: &[&[u8]]) -> bool {
+        // SAFETY: the context is valid. The name is a string that the module frees; the user is a handle that it frees, not the
+        // user itself; the words are strings that live until the end of this function.
+        unsafe {
+            let name = rm!(RedisModule_GetClientUserNameById, self.raw(), connection.0);
+            if name.is_null() {
+                return true;
+            }
+            let user = rm!(RedisModule_GetModuleUserFromUserName, name);
+            rm!(RedisModule_FreeString, self.raw(), name);
+            if user.is_null() {
+                return true;
+            }
+            let words: Vec<OwnedText> = words.iter().map(|word| OwnedText::new(word)).collect();
+            let mut raw: Vec<_> = words.iter().map(|word| word.text().raw()).collect();
+            let allowed = rm!(RedisModule_ACLCheckCommandPermissions, user, raw.as_mut_ptr(), raw.len() as c_int);
+            rm!(RedisModule_FreeModuleUser, user);
+            allowed == OK
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The functions that the server calls, but for those of the data type. Each is a raw signature around one guarded call.
 
+use std::ffi::CStr;
 use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -9,14 +10,16 @@ use redis_module::raw;
 
 use super::blocked::WaiterId;
 use super::context::Context;
+use super::naming;
 use super::text::Arguments;
+use super::timer::Purpose;
 use crate::commands::{Command, run};
 use crate::{EVENTS, guard};
 
 /// What the module does when something happens in the server. The table is on the module's front page.
 pub struct Events {
-    /// A timer has gone off.
-    pub timer: fn(Context<'_>),
+    /// A timer has gone off. What is done in it is one act, and goes to the copies together.
+    pub timer: fn(Context<'_>, Purpose),
     /// A hundred milliseconds have passed, or so.
     pub tick: fn(),
     /// The replica has become a primary.
@@ -106,14 +109,14 @@ pub(super) unsafe extern "C" fn on_waiter_gone(_: *mut raw::RedisModuleCtx, data
     guard::contained(|| WaiterId::from_private_data(data).map(EVENTS.waiter_gone));
 }
 
-pub(super) unsafe extern "C" fn on_timer(ctx: *mut raw::RedisModuleCtx, _: *mut c_void) {
+pub(super) unsafe extern "C" fn on_timer(ctx: *mut raw::RedisModuleCtx, data: *mut c_void) {
     // SAFETY: the server's argument is valid until this function returns.
     let context = unsafe { Context::new(ctx) };
-    guard::contained(|| (EVENTS.timer)(context));
+    guard::contained(|| (EVENTS.timer)(context, Purpose::from_data(data)));
 }
 
 unsafe extern "C" fn on_event(
-    _: *mut raw::RedisModuleCtx,
+    ctx: *mut raw::RedisModuleCtx,
     event: raw::RedisModuleEvent,
     subevent: u64,
     data: *mut c_void,
@@ -149,12 +152,24 @@ unsafe extern "C" fn on_event(
             raw::REDISMODULE_EVENT_LOADING,
             raw::REDISMODULE_SUBEVENT_LOADING_ENDED | raw::REDISMODULE_SUBEVENT_LOADING_FAILED,
         ) => (EVENTS.loaded)(),
+        (raw::REDISMODULE_EVENT_CONFIG, _) => {
+            // SAFETY: this event comes with its description: as many names as it says. The context is valid until this
+            // function returns.
+            unsafe {
+                let change = data.cast::<raw::RedisModuleConfigChange>();
+                let names = std::slice::from_raw_parts((*change).config_names, (*change).num_changes as usize);
+                if names.iter().any(|name| naming::is_of(CStr::from_ptr(*name))) {
+                    naming::follow(Context::new(ctx));
+                }
+            }
+        }
         _ => {}
     });
 }
 
 /// The events asked for, each with the version of its description that `on_event` reads.
-const WATCHED: [(u64, u64); 6] = [
+const WATCHED: [(u64, u64); 7] = [
+    (raw::REDISMODULE_EVENT_CONFIG, 1),
     (raw::REDISMODULE_EVENT_CRON_LOOP, 1),
     (raw::REDISMODULE_EVENT_CLIENT_CHANGE, 1),
     (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, 1),

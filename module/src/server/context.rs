@@ -8,7 +8,8 @@ use std::ptr::null_mut;
 use mq_engine::SessionId;
 use redis_module::raw;
 
-use super::text::Text;
+use super::call::CallReply;
+use super::text::{Arguments, Text};
 
 /// The server's side of one callback.
 #[derive(Clone, Copy)]
@@ -19,6 +20,32 @@ pub struct Context<'c> {
 
 /// The effects' command, see [`crate::commands::apply`].
 const APPLY: &CStr = c"MQ.APPLY";
+
+/// With this word it does nothing.
+pub const PROBE: &CStr = c"PROBE";
+
+/// Whether the server lets the module write by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayWrite {
+    /// It does.
+    Yes,
+    /// Not to this key: its slot of the cluster is another node's, or on its way there.
+    NotHere,
+    /// To no key at present.
+    Nowhere,
+}
+
+impl MayWrite {
+    /// Reads the error that a write was answered with. One without a code of its own is no rule of the server's.
+    fn read(error: Option<&str>) -> MayWrite {
+        let code = error.unwrap_or("ERR").split(' ').next().unwrap_or_default();
+        match code.trim_start_matches('-') {
+            "ERR" => MayWrite::Yes,
+            "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => MayWrite::NotHere,
+            _ => MayWrite::Nowhere,
+        }
+    }
+}
 
 impl<'c> Context<'c> {
     /// # Safety
@@ -64,19 +91,22 @@ impl<'c> Context<'c> {
         unsafe { rm!(RedisModule_ReplicateVerbatim, self.raw) };
     }
 
-    /// Sends what was done to the replicas and the log, as one argument.
-    pub fn replicate_effect(self, queue: Text<'_>, effect: &[u8]) {
-        // SAFETY: the context is valid for 'c; the arguments are what the format says: a string of the server's, then a
-        // pointer with a length. All are copied.
+    /// Sends what was done to the replicas and the log: the effect as one argument, then the payloads beside it.
+    pub fn replicate_effect(self, queue: Text<'_>, effect: &[u8], payloads: Arguments<'_>) {
+        let payloads = payloads.raw();
+        // SAFETY: the context is valid for 'c; the arguments are what the format says: a string of the server's, a pointer with
+        // a length, and a list of strings of the server's with its length. The bytes are copied, the strings are counted.
         let done = unsafe {
             rm!(
                 RedisModule_Replicate,
                 self.raw,
                 APPLY.as_ptr(),
-                c"sb".as_ptr(),
+                c"sbv".as_ptr(),
                 queue.raw(),
                 effect.as_ptr(),
-                effect.len()
+                effect.len(),
+                payloads.as_ptr(),
+                payloads.len()
             )
         };
         if done != 0 {
@@ -97,22 +127,16 @@ impl<'c> Context<'c> {
         unsafe { rm!(RedisModule_NotifyKeyspaceEvent, self.raw, class, event.as_ptr(), key.raw()) };
     }
 
-    /// Whether a missing key may come into being here: not while its slot of the cluster is another's, or on its way there.
-    /// (A call of the module's own is refused then, as a client's would be redirected.)
-    pub fn may_create(self, key: Text<'_>) -> bool {
-        if !self.flags().in_cluster() {
-            return true;
-        }
-        // SAFETY: the context is valid; the arguments are what the format says, one string of the server's. The reply is
-        // freed here.
-        unsafe {
-            let reply: *mut raw::RedisModuleCallReply =
-                rm!(RedisModule_Call, self.raw, c"EXISTS".as_ptr(), c"s".as_ptr(), key.raw());
-            if !reply.is_null() {
-                rm!(RedisModule_FreeCallReply, reply);
-            }
-            !reply.is_null()
-        }
+    /// Whether the server would let a client's command write to this key now. It is asked by a command that does nothing, which
+    /// it judges as those of a script: by the number of good replicas, the disk, the role, and the slots of the cluster.
+    pub fn may_write(self, key: Text<'_>) -> MayWrite {
+        // SAFETY: the context is valid; the arguments are what the format says: a string of the server's and a C string.
+        let reply = unsafe {
+            let format = c"SEsc".as_ptr();
+            rm!(RedisModule_Call, self.raw, APPLY.as_ptr(), format, key.raw(), PROBE.as_ptr())
+        };
+        let reply = CallReply(reply);
+        MayWrite::read(reply.error().as_deref())
     }
 
     /// One line of the server's log, as a warning.
@@ -174,9 +198,9 @@ impl Flags {
         self.any(raw::REDISMODULE_CTX_FLAGS_MASTER) && !self.any(raw::REDISMODULE_CTX_FLAGS_LOADING)
     }
 
-    /// The server is a node of a cluster.
-    pub fn in_cluster(self) -> bool {
-        self.any(raw::REDISMODULE_CTX_FLAGS_CLUSTER)
+    /// More memory is used than the server may use, and nothing can be evicted.
+    pub fn is_full(self) -> bool {
+        self.any(raw::REDISMODULE_CTX_FLAGS_OOM)
     }
 
     /// Inside a script or function.

@@ -91,7 +91,7 @@ impl Pages {
             Kind::Name | Kind::Bytes(_) => {
                 self.argument(argument.name, raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING, token, flags)
             }
-            Kind::Number(..) | Kind::Milliseconds(..) => {
+            Kind::Number(..) | Kind::Count(_) | Kind::Milliseconds(..) => {
                 self.argument(argument.name, raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER, token, flags)
             }
             Kind::Word(words) => {

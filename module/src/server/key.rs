@@ -56,6 +56,14 @@ impl<'c> Key<'c> {
         }
     }
 
+    /// Puts a queue in the place of whatever the key holds.
+    pub fn replace(context: Context<'c>, name: Text<'c>, entry: Box<Entry>) {
+        let mode = raw::REDISMODULE_READ | raw::REDISMODULE_WRITE;
+        // SAFETY: context and name are valid for 'c.
+        let raw = unsafe { rm!(RedisModule_OpenKey, context.raw(), name.raw(), mode as i32) };
+        Key { raw, entry: None, life: PhantomData }.put(entry);
+    }
+
     /// The queue; `None` when the key is missing.
     pub fn entry(&mut self) -> Option<&mut Entry> {
         // SAFETY: the value lives as long as the key holds it, and nothing takes it away while the key is open. The
@@ -63,7 +71,7 @@ impl<'c> Key<'c> {
         self.entry.map(|mut entry| unsafe { entry.as_mut() })
     }
 
-    /// Fills a missing key that was opened for writing.
+    /// Fills a key that was opened for writing; what it holds goes.
     pub fn put(&mut self, entry: Box<Entry>) {
         let value = Box::into_raw(entry);
         // SAFETY: the key is open for writing; the value is a boxed `Entry`, which is what the type's callbacks take.

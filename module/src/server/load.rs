@@ -10,7 +10,7 @@ use super::callbacks::{on_command, subscribe};
 use super::context::Context;
 use super::documentation::Pages;
 use super::text::Arguments;
-use super::{acl, data_type, info, settings};
+use super::{acl, data_type, info, naming, settings};
 use crate::commands::Command;
 use crate::guard;
 use crate::syntax::Syntax;
@@ -104,6 +104,7 @@ pub fn load(context: Context<'_>, arguments: Arguments<'_>, commands: &[Registra
     }
     settings::register(context, arguments)?;
     info::register(context)?;
+    naming::follow(context);
     subscribe(context)
 }
 

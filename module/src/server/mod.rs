@@ -12,6 +12,7 @@ mod api;
 
 mod acl;
 mod blocked;
+mod call;
 mod callbacks;
 mod context;
 mod data_type;
@@ -23,6 +24,7 @@ mod key;
 mod load;
 #[cfg(feature = "faults")]
 mod misuse;
+mod naming;
 mod reply;
 mod settings;
 mod stored;
@@ -31,17 +33,18 @@ mod timer;
 
 pub use blocked::{Blocked, WaiterId};
 pub use callbacks::Events;
-pub use context::{Context, Flags};
+pub use context::{Context, Flags, MayWrite, PROBE};
 pub use global::Global;
 #[cfg(test)]
 pub use global::alone;
 pub use info::InfoPage;
 pub use key::{Access, Key, OtherType};
 pub use load::{Registration, load};
+pub use naming::shown_name;
 pub use reply::Reply;
 pub use stored::{Appender, Digest, Loader, ReadFailed, Saver, give_up_in_child};
 pub use text::{Arguments, OwnedText, Text};
-pub use timer::{Timer, writes_are_paused};
+pub use timer::{Purpose, Timer, writes_are_paused};
 
 pub(crate) use context::log_without_context;
 #[cfg(feature = "faults")]

@@ -12,7 +12,7 @@ use crate::commands::Command;
 use crate::commands::Config;
 use crate::guard::contained;
 use crate::settings::{ROWS, Row, defaults, set_default};
-use crate::syntax::{Kind, Words, parse};
+use crate::syntax::{Bounds, Kind, Words, parse};
 
 const OK: c_int = 0;
 const REFUSED: c_int = 1;
@@ -40,7 +40,8 @@ impl<'c> Words<'c> for LoadArguments<'c> {
 /// Takes the defaults from the arguments of `loadmodule`, then lets the configuration file and CONFIG SET change them.
 pub(super) fn register(context: Context<'_>, arguments: Arguments<'_>) -> Result<(), String> {
     let syntax = Config::SYNTAX;
-    let parsed = parse(syntax, LoadArguments(arguments)).map_err(|malformed| format!("loadmodule: {malformed}"))?;
+    let parsed =
+        parse(syntax, LoadArguments(arguments), Bounds::All).map_err(|malformed| format!("loadmodule: {malformed}"))?;
     for row in &ROWS {
         if let Some(value) = parsed.number(row.slot(syntax)) {
             set_default((row.make)(value));
@@ -78,7 +79,7 @@ fn register_row(context: Context<'_>, index: usize, row: &Row) -> Result<(), Str
                 None,
                 private,
             ),
-            Kind::Word(_) | Kind::Name | Kind::Bytes(_) => rm!(
+            Kind::Word(_) | Kind::Name | Kind::Bytes(_) | Kind::Count(_) => rm!(
                 RedisModule_RegisterBoolConfig,
                 ctx,
                 name,

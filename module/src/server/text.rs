@@ -76,6 +76,21 @@ impl<'c> Arguments<'c> {
         }
     }
 
+    /// None at all.
+    pub fn none() -> Arguments<'c> {
+        Arguments(&[])
+    }
+
+    /// Those from this one on.
+    pub fn from(self, at: usize) -> Arguments<'c> {
+        Arguments(self.0.get(at..).unwrap_or_default())
+    }
+
+    /// The server's own handles.
+    pub(super) fn raw(self) -> &'c [*mut raw::RedisModuleString] {
+        self.0
+    }
+
     /// How many words there are, the name included.
     pub fn len(self) -> usize {
         self.0.len()

@@ -5,7 +5,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use parse::{Malformed, Parsed, Words, parse};
+pub use parse::{Bounds, Malformed, Parsed, Words, parse};
 
 /// Ten years, the longest duration.
 const LONGEST_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
@@ -118,6 +118,8 @@ pub enum Kind {
     Bytes(usize),
     /// An integer in decimal, without sign, between two bounds, both allowed.
     Number(u64, u64),
+    /// A number of things, from 1 to this: it bounds the work of a command.
+    Count(u64),
     /// The same, in milliseconds.
     Milliseconds(u64, u64),
     /// One of these words, in any case. It is read as its index.
@@ -140,12 +142,7 @@ impl Argument {
 
     /// How many at most.
     pub const fn count(largest: u64) -> Argument {
-        Argument { name: "n", kind: Kind::Number(1, largest) }
-    }
-
-    /// How many at most, without a limit of its own.
-    pub const fn any_count() -> Argument {
-        Argument::count(LARGEST_NUMBER)
+        Argument { name: "n", kind: Kind::Count(largest) }
     }
 
     /// A number between two bounds.
@@ -275,6 +272,7 @@ impl Kind {
             Kind::Name => format!("a name of 1 to {LONGEST_NAME} bytes"),
             Kind::Bytes(most) => format!("a string of at most {most} bytes"),
             Kind::Number(least, most) => format!("an integer from {least} to {most}"),
+            Kind::Count(most) => format!("an integer from 1 to {most}"),
             Kind::Milliseconds(least, most) => format!("milliseconds, an integer from {least} to {most}"),
             Kind::Word(words) => words.join(" or "),
         }

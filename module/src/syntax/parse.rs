@@ -13,6 +13,16 @@ pub trait Words<'w>: Copy {
     fn word(self, at: usize) -> Option<&'w [u8]>;
 }
 
+/// Which bounds hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bounds {
+    /// All of them: the command is a client's.
+    All,
+    /// Not those of sizes and counts: the command comes from the primary or the log, where it was accepted, maybe by a version
+    /// with larger ones.
+    NoSizes,
+}
+
 /// Why a command is malformed: which argument, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed(pub String);
@@ -37,6 +47,7 @@ struct Found {
 pub struct Parsed<'w, W> {
     syntax: &'static Syntax,
     words: W,
+    bounds: Bounds,
     found: [Found; SLOTS],
     life: std::marker::PhantomData<&'w ()>,
 }
@@ -68,8 +79,9 @@ const QUEUE: usize = 1;
 ///
 /// # Errors
 /// What is missing, unknown, repeated, or not of its kind.
-pub fn parse<'w, W: Words<'w>>(syntax: &'static Syntax, words: W) -> Result<Parsed<'w, W>, Malformed> {
-    let mut parsed = Parsed { syntax, words, found: [Found::default(); SLOTS], life: std::marker::PhantomData };
+pub fn parse<'w, W: Words<'w>>(syntax: &'static Syntax, words: W, bounds: Bounds) -> Result<Parsed<'w, W>, Malformed> {
+    let (found, life) = ([Found::default(); SLOTS], std::marker::PhantomData);
+    let mut parsed = Parsed { syntax, words, bounds, found, life };
     if words.count() <= QUEUE {
         return Err(missing("queue", "the name of a key"));
     }
@@ -94,7 +106,7 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
                 Times::Once | Times::Repeated => Err(missing(argument.name, &argument.kind.expected())),
             };
         };
-        let number = value(argument, word).ok_or_else(|| wrong(None, argument))?;
+        let number = self.value(argument, word).ok_or_else(|| wrong(None, argument))?;
         self.found[slot] = Found { at, number };
         match position.times {
             Times::Repeated => self.read_repeated(None, argument, at + 1),
@@ -111,7 +123,7 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
         for (nth, argument) in option.arguments.iter().enumerate() {
             let missing = || missing(&name_of(Some(option), argument), &argument.kind.expected());
             let word = self.words.word(next).ok_or_else(missing)?;
-            let number = value(argument, word).ok_or_else(|| wrong(Some(option), argument))?;
+            let number = self.value(argument, word).ok_or_else(|| wrong(Some(option), argument))?;
             if nth == 0 {
                 found.at = next;
             }
@@ -128,7 +140,7 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
     /// What takes all words to the end.
     fn read_repeated(&self, of: Option<&Choice>, argument: &Argument, mut at: usize) -> Result<usize, Malformed> {
         while let Some(word) = self.words.word(at) {
-            value(argument, word).ok_or_else(|| match option_of(self.syntax, word).zip(of) {
+            self.value(argument, word).ok_or_else(|| match option_of(self.syntax, word).zip(of) {
                 Some(((_, early), last)) => {
                     Malformed(format!("{} must stand before {}, which is last", early.word, last.word))
                 }
@@ -174,6 +186,28 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
         Ok(())
     }
 
+    /// The number that a word stands for, 0 for those that stand for none; `None` if the word is not of its kind.
+    fn value(&self, argument: &Argument, word: &[u8]) -> Option<u64> {
+        let sizes = self.bounds == Bounds::All;
+        match argument.kind {
+            Kind::Name => (!word.is_empty() && (word.len() <= LONGEST_NAME || !sizes)).then_some(0),
+            Kind::Bytes(most) => (word.len() <= most || !sizes).then_some(0),
+            Kind::Number(least, most) | Kind::Milliseconds(least, most) => {
+                numeral::read(word).filter(|value| (least..=most).contains(value))
+            }
+            Kind::Count(most) => numeral::read(word).filter(|count| *count >= 1 && (*count <= most || !sizes)),
+            Kind::Word(words) => {
+                let index = words.iter().position(|known| word.eq_ignore_ascii_case(known.as_bytes()))?;
+                Some(index as u64)
+            }
+        }
+    }
+
+    /// Where an argument stands among the words.
+    pub fn position(&self, slot: Slot) -> Option<usize> {
+        self.found(slot).map(|found| found.at)
+    }
+
     fn found(&self, slot: Slot) -> Option<Found> {
         self.found.get(slot.0).copied().filter(|found| found.at != 0)
     }
@@ -217,21 +251,6 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
 fn option_of(syntax: &'static Syntax, word: &[u8]) -> Option<(usize, &'static Choice)> {
     let known = |option: &Choice| word.eq_ignore_ascii_case(option.word.as_bytes());
     syntax.options.iter().enumerate().rfind(|(_, option)| known(option))
-}
-
-/// The number that a word stands for, 0 for those that stand for none; `None` if the word is not of its kind.
-fn value(argument: &Argument, word: &[u8]) -> Option<u64> {
-    match argument.kind {
-        Kind::Name => (1..=LONGEST_NAME).contains(&word.len()).then_some(0),
-        Kind::Bytes(most) => (word.len() <= most).then_some(0),
-        Kind::Number(least, most) | Kind::Milliseconds(least, most) => {
-            numeral::read(word).filter(|value| (least..=most).contains(value))
-        }
-        Kind::Word(words) => {
-            let index = words.iter().position(|known| word.eq_ignore_ascii_case(known.as_bytes()))?;
-            Some(index as u64)
-        }
-    }
 }
 
 fn missing(name: &str, expected: &str) -> Malformed {

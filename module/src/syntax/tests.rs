@@ -2,7 +2,7 @@
 
 use mq_tests::{Server, every_state};
 
-use super::{Argument, Choice, Kind, Malformed, OneOf, Syntax, Times, Words, parse};
+use super::{Argument, Bounds, Choice, Kind, Malformed, OneOf, Syntax, Times, Words, parse};
 use crate::COMMANDS;
 
 impl<'w> Words<'w> for &'w [String] {
@@ -26,6 +26,7 @@ fn sample(argument: &Argument) -> String {
     match argument.kind {
         Kind::Name | Kind::Bytes(_) => "some".into(),
         Kind::Number(least, _) | Kind::Milliseconds(least, _) => least.to_string(),
+        Kind::Count(_) => "1".into(),
         Kind::Word(words) => words[0].to_lowercase(),
     }
 }
@@ -35,15 +36,18 @@ fn wrong_samples(argument: &Argument) -> Vec<String> {
     match argument.kind {
         Kind::Name => vec![String::new(), "n".repeat(256)],
         Kind::Bytes(_) => vec![],
-        Kind::Number(least, most) | Kind::Milliseconds(least, most) => {
-            let mut wrong: Vec<String> = ["", "x", "-1", "+1", "1.5", "1 ", "0x1"].map(String::from).to_vec();
-            wrong.push((u128::from(most) + 1).to_string());
-            wrong.push(u128::MAX.to_string());
-            wrong.extend(least.checked_sub(1).map(|below| below.to_string()));
-            wrong
-        }
+        Kind::Number(least, most) | Kind::Milliseconds(least, most) => wrong_numbers(least, most),
+        Kind::Count(most) => wrong_numbers(1, most),
         Kind::Word(_) => vec![String::new(), "nonsense".into()],
     }
+}
+
+fn wrong_numbers(least: u64, most: u64) -> Vec<String> {
+    let mut wrong: Vec<String> = ["", "x", "-1", "+1", "1.5", "1 ", "0x1"].map(String::from).to_vec();
+    wrong.push((u128::from(most) + 1).to_string());
+    wrong.push(u128::MAX.to_string());
+    wrong.extend(least.checked_sub(1).map(|below| below.to_string()));
+    wrong
 }
 
 fn said(option: &Choice) -> Vec<String> {
@@ -170,7 +174,7 @@ fn malformed_option(syntax: &Syntax, option: &Choice, queue: &str, cases: &mut V
 fn what_the_tables_allow_is_read() {
     for syntax in syntaxes() {
         for call in well_formed(syntax, "q") {
-            assert_eq!(parse(syntax, &*call).err(), None, "{call:?}");
+            assert_eq!(parse(syntax, &*call, Bounds::All).err(), None, "{call:?}");
         }
     }
 }
@@ -183,7 +187,7 @@ fn every_argument_is_found_where_it_stands() {
             let (Kind::Number(_, most) | Kind::Milliseconds(_, most)) = argument.kind else { continue };
             let value = [choice.word.to_uppercase(), most.to_string()].to_vec();
             let call = [head(syntax, "q"), company(syntax, choice), value, tail(syntax, Some(choice))].concat();
-            let parsed = parse(syntax, &*call).expect("the largest value is allowed");
+            let parsed = parse(syntax, &*call, Bounds::All).expect("the largest value is allowed");
             assert_eq!(parsed.number(syntax.slot(choice.word)), Some(most), "{call:?}");
             assert_eq!(parsed.bytes(syntax.slot(choice.word)), Some(most.to_string().as_bytes()), "{call:?}");
         }
@@ -195,7 +199,7 @@ fn every_malformed_call_is_refused_and_the_error_names_the_argument() {
     let mut count = 0;
     for syntax in syntaxes() {
         for (call, named) in malformed(syntax, "q") {
-            let Err(Malformed(why)) = parse(syntax, &*call) else { panic!("{call:?} was read") };
+            let Err(Malformed(why)) = parse(syntax, &*call, Bounds::All) else { panic!("{call:?} was read") };
             assert!(why.contains(&named), "{call:?}: {why:?} does not name {named}");
             count += 1;
         }
@@ -260,7 +264,7 @@ fn random_words_are_read_or_refused_and_what_is_read_stands_where_it_says() {
             let at = 1 + below(&mut state, call.len());
             if at < call.len() && below(&mut state, 2) == 0 { call[at] = word } else { call.insert(at, word) }
         }
-        let Ok(parsed) = parse(syntax, &*call) else { continue };
+        let Ok(parsed) = parse(syntax, &*call, Bounds::All) else { continue };
         read += 1;
         for option in syntax.options {
             let slot = syntax.slot(option.word);

@@ -11,8 +11,8 @@ use crate::{Id, Moment, Queue, Receipt, SessionId, Span, Time};
 /// Takes errored messages that nobody is draining, by id.
 #[derive(Clone, Debug)]
 pub struct DrainErrors {
-    /// At most so many; `None`: all.
-    pub count: Option<usize>,
+    /// At most so many.
+    pub count: usize,
     /// Only claim them, for so long; `None`: they are gone at once.
     pub lease: Option<Span>,
     /// With a lease: their claims also end with this connection.
@@ -51,7 +51,7 @@ impl Operation for DrainErrors {
     fn apply(&self, queue: &mut Queue) -> Vec<Drained> {
         let mut drained = Vec::new();
         let mut bytes = 0;
-        while self.count.is_none_or(|count| drained.len() < count) && queue.stamps.has_room(1) {
+        while drained.len() < self.count && queue.stamps.has_room(1) {
             let first = queue.errors.all_waiting().next().map(|(id, errored)| (id, *errored));
             let Some((id, errored)) = first else { break };
             let payload = queue.messages.payload(errored.place);
@@ -91,14 +91,14 @@ impl Operation for DrainErrors {
     }
 
     fn encode(&self, out: &mut Writer) {
-        out.optional(self.count.map(|count| count as u64));
+        out.number(self.count as u64);
         out.optional(self.lease.map(|lease| lease.0));
         out.optional(self.session.map(|session| session.0));
     }
 }
 
 pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
-    let count = reader.optional()?.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+    let count = usize::try_from(reader.number()?).unwrap_or(usize::MAX);
     let lease = reader.optional()?.map(Span);
     let session = reader.optional()?.map(SessionId);
     replay_operation(&DrainErrors { count, lease, session }, queue, moment);

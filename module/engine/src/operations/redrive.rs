@@ -8,8 +8,6 @@ use crate::{Id, Moment, Queue, Time};
 /// Errored messages become ready again, deliveries 0 and without the TTL of their push; not those being drained. The output is how many.
 #[derive(Clone, Debug)]
 pub enum Redrive<'a> {
-    /// Every one.
-    All,
     /// At most so many, by id.
     Count(usize),
     /// These.
@@ -29,7 +27,6 @@ impl Operation for Redrive<'_> {
             Redrive::Ids(ids) => {
                 return ids.iter().map(|id| u64::from(queue.redrive(*id))).sum();
             }
-            Redrive::All => usize::MAX,
             Redrive::Count(count) => *count,
         };
         let ids: Vec<Id> = queue.errors.all_waiting().take(count).map(|(id, _)| id).collect();
@@ -42,7 +39,6 @@ impl Operation for Redrive<'_> {
 
     fn encode(&self, out: &mut Writer) {
         match self {
-            Redrive::All => out.byte(0),
             Redrive::Count(count) => {
                 out.byte(1);
                 out.number(*count as u64);
@@ -58,7 +54,6 @@ impl Operation for Redrive<'_> {
 pub(super) fn replay(queue: &mut Queue, moment: &Moment, reader: &mut Reader<'_>) -> Result<(), Corrupt> {
     let ids: Vec<Id>;
     let redrive = match reader.byte()? {
-        0 => Redrive::All,
         1 => Redrive::Count(usize::try_from(reader.number()?).unwrap_or(usize::MAX)),
         2 => {
             ids = reader.numbers()?.into_iter().map(Id).collect();

@@ -108,7 +108,7 @@ impl Used {
                 let lease = span(dice);
                 let count = dice.one_in(2).then(|| 1 + dice.below(3));
                 let session = session.filter(|_| lease.is_some());
-                let drained = self.run(&DrainErrors { count, lease, session });
+                let drained = self.run(&DrainErrors { count: count.unwrap_or(usize::MAX), lease, session });
                 self.receipts.extend(drained.into_iter().flatten().map(|error| error.receipt));
             }
             18 => drop(self.run(&Redrive::Count(1 + dice.below(3)))),

@@ -159,12 +159,16 @@ impl Op {
             Op::Resign { candidate, token } => visitor
                 .visit(&Resign { candidate: &[b'c', *candidate], token: Token(*token) }, |_, led| Reply::Flag(led)),
             Op::Drain { count, lease, session } => {
-                let drain = DrainErrors { count: *count, lease: lease.map(Span), session: session.map(SessionId) };
+                let drain = DrainErrors {
+                    count: count.unwrap_or(usize::MAX),
+                    lease: lease.map(Span),
+                    session: session.map(SessionId),
+                };
                 visitor.visit(&drain, |_, drained| Reply::Drained(drained.into_iter().map(taken).collect()))
             }
             Op::Redrive { ids: Some(ids), .. } => visitor.visit(&Redrive::Ids(&named(ids)), count),
             Op::Redrive { count: limit, ids: None } => {
-                visitor.visit(&limit.map_or(Redrive::All, Redrive::Count), count)
+                visitor.visit(&Redrive::Count(limit.unwrap_or(usize::MAX)), count)
             }
             Op::Remove(ids) => visitor.visit(&Remove { ids: &named(ids) }, count),
             Op::Purge { state, count: limit } => {
