@@ -36,12 +36,14 @@ pub enum MayWrite {
 }
 
 impl MayWrite {
-    /// Reads the error that a write was answered with. One without a code of its own is no rule of the server's.
-    fn read(error: Option<&str>) -> MayWrite {
-        let code = error.unwrap_or("ERR").split(' ').next().unwrap_or_default();
-        match code.trim_start_matches('-') {
-            "ERR" => MayWrite::Yes,
-            "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => MayWrite::NotHere,
+    /// Reads what a write was answered with. A node of a cluster says in words of its own, without a code, that a slot is not
+    /// its own; elsewhere an error without a code is none of the server's rules.
+    fn read(error: Option<&str>, in_cluster: bool) -> MayWrite {
+        let Some(error) = error else { return MayWrite::Yes };
+        let code = error.trim_start_matches('-').split(' ').next().unwrap_or_default();
+        match code {
+            "ERR" if !in_cluster => MayWrite::Yes,
+            "ERR" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => MayWrite::NotHere,
             _ => MayWrite::Nowhere,
         }
     }
@@ -136,7 +138,7 @@ impl<'c> Context<'c> {
             rm!(RedisModule_Call, self.raw, APPLY.as_ptr(), format, key.raw(), PROBE.as_ptr())
         };
         let reply = CallReply(reply);
-        MayWrite::read(reply.error().as_deref())
+        MayWrite::read(reply.error().as_deref(), self.flags().in_cluster())
     }
 
     /// One line of the server's log, as a warning.
@@ -196,6 +198,11 @@ impl Flags {
     /// The server is a primary and not loading.
     pub fn is_serving_primary(self) -> bool {
         self.any(raw::REDISMODULE_CTX_FLAGS_MASTER) && !self.any(raw::REDISMODULE_CTX_FLAGS_LOADING)
+    }
+
+    /// The server is a node of a cluster.
+    pub fn in_cluster(self) -> bool {
+        self.any(raw::REDISMODULE_CTX_FLAGS_CLUSTER)
     }
 
     /// More memory is used than the server may use, and nothing can be evicted.
