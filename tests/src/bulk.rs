@@ -3,15 +3,20 @@
 use std::{
     fmt::Display,
     io::{Read as _, Write as _},
+    iter::repeat_n,
     net::TcpStream,
+    ops::Range,
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::Server;
+use crate::{Conn, Server};
 
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 64 << 10;
+
+/// Messages in one command of those methods that need several commands.
+pub const BATCH: usize = 10_000;
 
 /// The server accepts connections in batches and lets few wait: after this many new ones the crowd waits for an answer.
 const ACCEPTED_AT_ONCE: usize = 200;
@@ -102,6 +107,41 @@ impl Bulk {
             Some(refusal) => Err(refusal.lines().next().unwrap_or_default().to_owned()),
             None => Ok(()),
         }
+    }
+
+    /// Pushes `count` times the payload with `line`, a push up to its MSG.
+    pub fn push(&mut self, line: &str, count: usize, payload: &str) {
+        for first in (0..count).step_by(BATCH) {
+            self.send_with(line, repeat_n(payload, BATCH.min(count - first)));
+        }
+        self.done();
+    }
+
+    /// Claims `count` messages with `line`, a claim without COUNT.
+    pub fn claim(&mut self, line: &str, count: usize) {
+        for first in (0..count).step_by(BATCH) {
+            self.send(&format!("{line} COUNT {}", BATCH.min(count - first)));
+        }
+        self.done();
+    }
+
+    /// Claims `count` ready messages of `queue`, and returns their receipts, which follow one another. `c` is used to learn the
+    /// first one.
+    #[must_use]
+    pub fn receipts(&mut self, c: &mut Conn, queue: &str, count: usize) -> Range<i64> {
+        let line = format!("MQ.CLAIM {queue} w LEASE 600000");
+        let first = c.claim(&line).receipt;
+        self.claim(&line, count - 1);
+        first..first + count as i64
+    }
+
+    /// Sends the numbers with `line`, as its receipts or ids.
+    pub fn send_numbers(&mut self, line: &str, numbers: Range<i64>) {
+        for first in numbers.clone().step_by(BATCH) {
+            let count = (numbers.end - first).min(BATCH as i64) as usize;
+            self.send_with(line, (0..count).map(|offset| first + offset as i64));
+        }
+        self.done();
     }
 
     fn expect(&mut self, reply: &str) {

@@ -44,7 +44,7 @@ mod terminal;
 mod wait;
 mod waiter;
 
-pub use bulk::{Bulk, Crowd, clients_at_most};
+pub use bulk::{BATCH, Bulk, Crowd, clients_at_most};
 pub use clock::OtherClock;
 pub use cluster::two_nodes;
 pub use conn::{Conn, Words};

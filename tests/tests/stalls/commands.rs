@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use mq_tests::Stall;
+use mq_tests::{BATCH, Stall};
 
 use crate::{
     due::push_delayed,
-    stage::{BATCH, Due, MILLION, Stage},
+    stage::{Due, MILLION, Stage},
 };
 
 /// A payload of 100 bytes.
@@ -19,7 +19,7 @@ const MANY: usize = 20 * BATCH;
 /// Pushes `count` messages, and returns their ids.
 pub fn messages(stage: &mut Stage, count: usize) -> Range<i64> {
     let first = stage.c.int(["MQ.PUSH", "q", "MSG", HUNDRED]);
-    stage.push_sized("q", "", count - 1, HUNDRED);
+    stage.bulk.push("MQ.PUSH q MSG", count - 1, HUNDRED);
     stage.expect("mq_ready", count);
     first..first + count as i64
 }

@@ -2,9 +2,12 @@
 
 use std::{thread, time::Duration};
 
-use mq_tests::{Bulk, Crowd, Stall, clients_at_most};
+use mq_tests::{BATCH, Bulk, Crowd, Stall, clients_at_most};
 
-use crate::stage::{BATCH, CLIENTS, Due, MILLION, Stage};
+use crate::stage::{CLIENTS, Due, MILLION, Stage};
+
+/// A claim that only a closed connection ends while a shape is measured.
+const SESSION_CLAIM: &str = "MQ.CLAIM q w LEASE 600000 SESSION";
 
 /// A million delays in each queue. Consumers wait for them; without consumers a producer pushes each millisecond.
 pub fn delays(stage: &mut Stage, queues: u32, consumers: usize) -> Stall {
@@ -48,12 +51,12 @@ fn push_until_none_is_delayed(stage: &mut Stage) {
 pub fn dying_session(stage: &mut Stage, consumers: usize) -> Stall {
     stage.push("q", "", MILLION);
     let mut session = Bulk::open(&stage.server);
-    Stage::claim(&mut session, MILLION, "SESSION", None);
+    session.claim(SESSION_CLAIM, MILLION);
     stage.expect("mq_claimed", MILLION);
     let _crowd = (consumers > 0).then(|| stage.consumers(&["q".into()], consumers));
     let pings = stage.pings();
     drop(session);
-    stage.until_count("mq_claimed", consumers);
+    stage.until_count("mq_expired", MILLION);
     stage.until_count("mq_blocked_consumers", 0);
     pings.end()
 }
@@ -67,7 +70,9 @@ pub fn dead_letters(stage: &mut Stage) -> Stall {
     stage.bulk.done();
     stage.expect("mq_ready", MILLION);
     let due = Due::in_seconds(5);
-    Stage::claim(&mut stage.bulk, MILLION, "", Some(due));
+    for _ in 0..MILLION / BATCH {
+        stage.bulk.claim(&format!("MQ.CLAIM q w LEASE {}", due.left_ms()), BATCH);
+    }
     stage.expect("mq_claimed", MILLION);
     let _crowd = stage.consumers(&["q".into()], 1000);
     let pings = stage.pings();
@@ -98,7 +103,7 @@ pub fn times_to_live(stage: &mut Stage) -> Stall {
 /// The first write after a restart ends the claims of sessions that are no more.
 pub fn restart(stage: &mut Stage) -> Stall {
     stage.push("q", "", MILLION);
-    Stage::claim(&mut stage.bulk, MILLION, "SESSION", None);
+    stage.bulk.claim(SESSION_CLAIM, MILLION);
     stage.expect("mq_claimed", MILLION);
     stage.c.ok("SAVE");
     stage.server.kill9();

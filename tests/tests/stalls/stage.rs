@@ -1,7 +1,6 @@
 //! What every shape needs: a fresh server, fast ways to fill it, and a wait for the end of its work.
 
 use std::{
-    iter::repeat_n,
     thread,
     time::{Duration, Instant},
 };
@@ -10,9 +9,6 @@ use mq_tests::{Bulk, Conn, Crowd, Pings, Server, Stall, patience};
 
 /// Messages of most shapes.
 pub const MILLION: usize = 1_000_000;
-
-/// Messages in one command of the set-up.
-pub const BATCH: usize = 10_000;
 
 /// Clients of the largest crowd, and a few more.
 pub const CLIENTS: usize = 10_100;
@@ -71,32 +67,14 @@ impl Stage {
 
     /// Pushes messages of 8 bytes with these options.
     pub fn push(&mut self, queue: &str, options: &str, count: usize) {
-        self.push_sized(queue, options, count, "payload8");
+        self.bulk.push(&format!("MQ.PUSH {queue} {options} MSG"), count, "payload8");
     }
 
-    pub fn push_sized(&mut self, queue: &str, options: &str, count: usize, payload: &str) {
-        for first in (0..count).step_by(BATCH) {
-            let line = format!("MQ.PUSH {queue} {options} MSG");
-            self.bulk.send_with(&line, repeat_n(payload, BATCH.min(count - first)));
-        }
-        self.bulk.done();
-    }
-
-    /// Claims `count` messages of `q` on a connection, and ends their leases together, at `due` if there is one.
-    pub fn claim(bulk: &mut Bulk, count: usize, options: &str, due: Option<Due>) {
-        for first in (0..count).step_by(BATCH) {
-            let lease = due.map_or(600_000, Due::left_ms);
-            bulk.send(&format!("MQ.CLAIM q w COUNT {} LEASE {lease} {options}", BATCH.min(count - first)));
-            bulk.done();
-        }
-    }
-
-    /// Claims `count` messages of `q` and returns their receipts, which follow one another.
+    /// Claims `count` messages of `q`, and returns their receipts, which follow one another.
     pub fn receipts(&mut self, count: usize) -> std::ops::Range<i64> {
-        let first = self.c.claim("MQ.CLAIM q w LEASE 600000").receipt;
-        Self::claim(&mut self.bulk, count - 1, "", None);
+        let receipts = self.bulk.receipts(&mut self.c, "q", count);
         self.expect("mq_claimed", count);
-        first..first + count as i64
+        receipts
     }
 
     /// Has consumers wait for the queues in turn.

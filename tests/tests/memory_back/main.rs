@@ -1,0 +1,86 @@
+//! Memory that a queue, a client or a name has needed comes back when it is needed no more, while the queue stays.
+//!
+//! Each shape grows a fresh server to a peak, works everything off, and closes its connections. What the server's memory is
+//! above its start may then be a hundredth of the growth. `make memory` prints one row for each shape, then judges.
+//!
+//! `MQ_SHAPES` picks the shapes whose names contain it.
+
+mod messages;
+mod names;
+mod stage;
+
+use stage::Stage;
+
+/// The part of the growth that may stay, in per cent.
+const LEFT_PERCENT: f64 = 1.0;
+
+/// What may stay of the smallest growth: a server's own tables and buffers move by kilobytes, and an empty queue has some.
+const NOISE_BYTES: i64 = 64 << 10;
+
+/// One way to need much memory, for so many messages, names or clients.
+struct Shape {
+    name: &'static str,
+    count: usize,
+    run: fn(&mut Stage, usize),
+}
+
+const fn shape(name: &'static str, count: usize, run: fn(&mut Stage, usize)) -> Shape {
+    Shape { name, count, run }
+}
+
+/// Size of each shape before it is measured.
+const FIRST: usize = 100;
+
+const MILLION: usize = 1_000_000;
+
+const SHAPES: &[Shape] = &[
+    shape("messages, acked", MILLION, messages::acked),
+    shape("messages, all acked but one", MILLION, messages::acked_but_one),
+    shape("messages with UNIQUE, acked", MILLION, |s, n| messages::with_keys(s, n, "UNIQUE")),
+    shape("messages with UNIQUE, acked (fewer)", MILLION / 10, |s, n| messages::with_keys(s, n, "UNIQUE")),
+    shape("messages with GROUP, acked", MILLION, |s, n| messages::with_keys(s, n, "GROUP")),
+    shape("delayed messages, purged", MILLION, messages::delayed),
+    shape("errors with a reason each, drained", MILLION, messages::errors),
+    shape("consumers with a claim each, acked", MILLION, |s, n| names::consumers(s, n, "")),
+    shape("consumers with a SESSION claim each, acked", MILLION, |s, n| names::consumers(s, n, "SESSION")),
+    shape("queues of one session, deleted, it is open", MILLION / 10, names::open_session),
+    shape("queues of one session, deleted, it has closed", MILLION / 10, names::closed_session),
+    shape("queues on which CLAIM has waited", MILLION / 10, names::waited_for),
+    shape("consumers that wait come and go", 10_000, |s, n| names::waiters(s, n, "MQ.CLAIM q w{n} BLOCK 0")),
+    shape("standbys come and go", 10_000, |s, n| names::waiters(s, n, "MQ.LEADER q w{n} BLOCK 0")),
+];
+
+#[test]
+#[ignore = "minutes; `make memory`"]
+fn memory_that_is_needed_no_more_comes_back() {
+    hold_to_the_bound(1);
+}
+
+/// Each shape at a part of its size.
+fn hold_to_the_bound(part: usize) {
+    println!("{:<70} {:>11} {:>11} {:>11} {:>7}", "bytes", "before", "growth", "left", "");
+    let kept: Vec<_> = SHAPES.iter().filter(|shape| wanted(shape.name)).filter_map(|s| measure(s, part)).collect();
+    assert!(kept.is_empty(), "memory did not come back:\n{}", kept.join("\n"));
+}
+
+fn wanted(name: &str) -> bool {
+    std::env::var("MQ_SHAPES").map_or(true, |part| name.contains(&part))
+}
+
+/// Prints the row of a shape, and returns what it keeps if that is more than it may.
+fn measure(shape: &Shape, part: usize) -> Option<String> {
+    let count = shape.count / part;
+    let name = format!("{count} {}", shape.name);
+    let mut stage = Stage::new();
+    // What a server and a queue allocate once, and keep, is not what is measured.
+    (shape.run)(&mut stage, FIRST);
+    let before = stage.before();
+    (shape.run)(&mut stage, count);
+    let growth = stage.peak() - before;
+    let allowed = (growth as f64 * LEFT_PERCENT / 100.0) as i64 + NOISE_BYTES;
+    let left = stage.after(before + allowed) - before;
+    let percent = left as f64 / growth as f64 * 100.0;
+    let mark = if left > allowed { "!" } else { "" };
+    println!("{name:<70} {before:>11} {growth:>11} {left:>11} {percent:>6.1} % {mark}");
+    (left > allowed).then(|| format!("{name}: {left} bytes of {growth}"))
+}
