@@ -50,9 +50,9 @@ impl Stage {
         self.settled(SETTLED_AT_START, |_| false)
     }
 
-    /// The server's memory when it is within the bound, or shrinks no more.
-    pub fn after(&mut self, bound: i64) -> i64 {
-        self.settled(SETTLED, |used| used <= bound)
+    /// The server's memory when it is as small as `enough`, or shrinks no more.
+    pub fn after(&mut self, enough: i64) -> i64 {
+        self.settled(SETTLED, |used| used <= enough)
     }
 
     fn settled(&mut self, settled: Duration, is_enough: impl Fn(i64) -> bool) -> i64 {
