@@ -9,6 +9,8 @@ mod messages;
 mod names;
 mod stage;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use stage::Stage;
 
 /// The part of the growth that may stay, in per cent.
@@ -53,6 +55,21 @@ const SHAPES: &[Shape] = &[
     shape("consumers that wait come and go", 10_000, |s, n| names::waiters(s, n, "MQ.CLAIM q w{n} BLOCK 0")),
     shape("standbys come and go", 10_000, |s, n| names::waiters(s, n, "MQ.LEADER q w{n} BLOCK 0")),
 ];
+
+/// As many servers grow at once in [`memory_of_a_twentieth_comes_back`].
+const AT_ONCE: usize = 4;
+
+#[test]
+fn memory_of_a_twentieth_comes_back() {
+    let next = AtomicUsize::new(0);
+    let work =
+        || std::iter::from_fn(|| SHAPES.get(next.fetch_add(1, Ordering::Relaxed))).filter_map(|s| measure(s, 20));
+    let kept = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(|| work().collect::<Vec<_>>())).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("a shape that can be measured")).collect()
+    });
+    judge(kept);
+}
 
 #[test]
 #[ignore = "minutes; `make memory`"]
