@@ -22,16 +22,19 @@
 //! A test waits for a fact with [`eventually`] or [`until`], never for a time to pass; a test that needs what a server
 //! lacks says so with [`skip!`].
 
+mod bulk;
 pub mod chaos;
 mod clock;
 mod cluster;
 mod conn;
+mod cpu_clock;
 mod document;
 mod example;
 mod faulty;
 pub mod history;
 mod parent;
 mod peer;
+mod pings;
 mod proxy;
 mod queues;
 mod reply;
@@ -41,14 +44,17 @@ mod terminal;
 mod wait;
 mod waiter;
 
+pub use bulk::{BATCH, Bulk, Crowd, clients_at_most};
 pub use clock::OtherClock;
 pub use cluster::two_nodes;
 pub use conn::{Conn, Words};
+pub use cpu_clock::CpuClock;
 pub use document::{Block, Document};
 pub use example::run_example;
 pub use faulty::with_faults;
 pub use history::{Fault, Verdict};
 pub use peer::{Finished, Peer, full_pipe, left_pipe};
+pub use pings::{Pings, Stall};
 pub use proxy::Proxy;
 pub use queues::{Churn, EveryState, every_state};
 pub use redis::Value;

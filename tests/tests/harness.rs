@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use mq_tests::{Conn, Proxy, Server, Value, Waiter, median, skip, text_of, until};
+use mq_tests::{Bulk, Conn, Crowd, Pings, Proxy, Server, Value, Waiter, median, skip, text_of, until};
 
 fn plain() -> Server {
     Server::builder().without_module().start()
@@ -184,6 +184,52 @@ fn a_cutting_proxy_cuts_after_exactly_as_many_bytes_as_its_seed_says() {
     assert_eq!(lives, echoed(7));
     assert_ne!(lives, echoed(8));
     assert!(lives.iter().all(|bytes| *bytes <= 100) && lives.iter().any(|bytes| *bytes > 50), "{lives:?}");
+}
+
+#[test]
+fn pings_see_how_long_a_server_is_silent_and_for_how_much_of_it_it_works() {
+    let ms = Duration::from_millis;
+    let server = plain();
+    let mut c = server.connect();
+    let mut seen_during = |command: &[&str]| {
+        let pings = Pings::start(env!("CARGO_BIN_EXE_ping"), &server);
+        c.ok(command);
+        pings.end()
+    };
+    let sleeps = seen_during(&["DEBUG", "SLEEP", "0.2"]);
+    assert!(sleeps.worst > ms(150) && sleeps.p99 > ms(150), "{sleeps:?}");
+    let works = seen_during(&["EVAL", "local start = os.clock() while os.clock() - start < 0.2 do end", "0"]);
+    assert!(works.worst > ms(150) && works.at_work > ms(150), "{works:?}");
+    if cfg!(target_os = "linux") {
+        assert!(sleeps.at_work < ms(50), "{sleeps:?}");
+    }
+}
+
+#[test]
+fn bulk_commands_are_carried_out_in_order_and_their_refusal_is_told() {
+    let server = plain();
+    let mut bulk = Bulk::open(&server);
+    (0..100_000).for_each(|n| bulk.send(&format!("SET k {n}")));
+    bulk.send_with("RPUSH list", 0..3);
+    bulk.done();
+    let mut c = server.connect();
+    assert_eq!(c.text("GET k"), "99999");
+    assert_eq!(c.int("LLEN list"), 3);
+    assert_eq!(bulk.ask_with("RPUSH list", 0..10_000), Ok(()));
+    assert_eq!(bulk.ask("LRANGE list 0 -1"), Ok(()));
+    assert!(bulk.ask("INCR list").is_err_and(|refusal| refusal.starts_with("WRONGTYPE ")));
+    assert_eq!(bulk.ask("INCR n"), Ok(()));
+}
+
+#[test]
+fn a_crowd_sends_a_command_on_each_of_its_connections() {
+    let server = plain();
+    let crowd = Crowd::send(&server, 500, |n| format!("INCRBY sum {n}\nBLPOP nothing 0"));
+    server.until_blocked(500);
+    let mut c = server.connect();
+    assert_eq!(c.int("INCRBY sum 0"), 499 * 500 / 2);
+    drop(crowd);
+    server.until_blocked(0);
 }
 
 #[cfg(target_os = "linux")]
