@@ -34,12 +34,14 @@ mod parent;
 mod peer;
 mod proxy;
 mod queues;
+mod records;
 mod reply;
 mod sentinel;
 mod server;
 mod terminal;
 mod wait;
 mod waiter;
+mod wire;
 
 pub use clock::OtherClock;
 pub use cluster::two_nodes;
@@ -51,6 +53,7 @@ pub use history::{Fault, Verdict};
 pub use peer::{Finished, Peer, full_pipe, left_pipe};
 pub use proxy::Proxy;
 pub use queues::{Churn, EveryState, every_state};
+pub use records::Record;
 pub use redis::Value;
 pub use reply::{Claim, Drained, Fields, Leadership, strings, text_of};
 pub use sentinel::Sentinel;
@@ -58,6 +61,7 @@ pub use server::{Builder, Server};
 pub use terminal::Terminal;
 pub use wait::{DEADLINE, eventually, median, patience, until};
 pub use waiter::Waiter;
+pub use wire::Wire;
 
 /// Ends the test, saying past the test runner's capture which test did not run and what the server lacks for it.
 #[macro_export]
