@@ -43,7 +43,7 @@ valgrind: build ## the integration tests on servers that valgrind's memcheck wat
 chaos: build ## half a minute each of servers and peers killed, frozen, cut off, failed over, under full traffic (SECONDS=…)
 	MQ_CHAOS_SECONDS=$(or $(SECONDS),30) cargo test -p mq-tests --test chaos -- --nocapture --test-threads 1
 
-soak: build ## what takes too long for `make test`: memory of a million messages in every state, delays over a minute
+soak: build ## what takes too long for `make test`: memory of a million messages in every state, delays over a minute, payloads of half a gigabyte
 	cargo test -p mq-tests -- --ignored --nocapture --test-threads 1
 
 bench: build ## what push, claim and ack cost the server, beside lists and Streams in the same run

@@ -235,9 +235,15 @@ fn receipts(claims: &Value) -> Vec<u64> {
     claims.as_sequence().unwrap_or_default().iter().filter_map(receipt).collect()
 }
 
-/// A server whose log has what it has done when it is killed, and whose rewritten log is commands.
+/// A server whose log has what it has done when it is killed, and is rewritten as commands, when a test says so. Its replica
+/// is sent everything as commands, however much that is.
 fn logged() -> mq_tests::Builder {
-    Server::builder().config("appendonly yes").config("appendfsync no").config("aof-use-rdb-preamble no")
+    Server::builder()
+        .config("appendonly yes")
+        .config("appendfsync no")
+        .config("aof-use-rdb-preamble no")
+        .config("auto-aof-rewrite-percentage 0")
+        .config("client-output-buffer-limit replica 0 0 0")
 }
 
 fn digests(c: &mut Conn, queues: &[String]) -> Vec<String> {
@@ -256,6 +262,7 @@ fn every_copy_is_the_same(mut primary: Server, replica: &Server, queues: &[Strin
         digests(&mut c, queues) == digests(&mut r, queues)
     });
     assert_eq!(c.int("WAIT 1 5000"), 1);
+    assert_eq!(c.server_count("stats", "sync_full"), 1, "it was sent commands");
     for q in queues {
         c.balanced(q);
         let Value::BulkString(dump) = c.ok(["DUMP", q]) else { panic!("a dump") };
@@ -334,7 +341,7 @@ fn ten_thousand_payloads_of_one_push_are_accepted_by_every_copy() {
 
 /// Pushes payloads of these sizes, in one push, onto a queue for which a consumer waits and onto one for which none does.
 fn huge(sizes: &[usize]) {
-    let primary = logged().config("repl-backlog-size 16mb").start();
+    let mut primary = logged().start();
     let replica = Server::builder().replica_of(&primary);
     let mut c = primary.connect();
     let payload = vec![b'h'; *sizes.iter().max().expect("a size")];
@@ -349,9 +356,9 @@ fn huge(sizes: &[usize]) {
     }
     assert_eq!(waiter.claims()[0].bytes.len(), sizes[0]);
     let queues = ["q", "waited", "ttl"].map(String::from);
-    let mut primary = primary;
     let before = digests(&mut c, &queues);
     assert_eq!(digests(&mut replica.connect(), &queues), before, "the replica");
+    assert_eq!(c.server_count("stats", "sync_full"), 1, "it was sent commands");
     primary.kill9();
     primary.start_again();
     assert_eq!(digests(&mut primary.connect(), &queues), before, "the log");

@@ -98,7 +98,7 @@ impl Scene {
     }
 
     /// Everything is due, and for some time: nothing has happened.
-    fn is_as_it_was(self, c: &mut Conn, rule: &Rule) -> [Vec<Waiter>; 2] {
+    fn rests(self, c: &mut Conn, rule: &Rule) -> [Vec<Waiter>; 2] {
         let Self { consumers, standbys, passing: [claim, lead], digests: before, counts: given } = self;
         assert_eq!(claim.value(), Value::Array(vec![]), "{}: the time of a wait is over all the same", rule.name);
         assert!(lead.leader().0.is("me"), "{}", rule.name);
@@ -153,7 +153,7 @@ fn obeys(builder: Builder, rule: &Rule) {
         let refusal = other.refusal("MQ.PUSH other MSG a");
         assert!(refusal.starts_with(rule.refusal), "{}: {refusal}", rule.name);
     }
-    let waiters = scene.is_as_it_was(&mut c, rule);
+    let waiters = scene.rests(&mut c, rule);
     let allowed = Instant::now();
     (rule.end)(&server, &mut c);
     all_happens(&mut c, rule, waiters, allowed);
