@@ -73,8 +73,8 @@ fn effect() -> Vec<u8> {
     let mut c = server.connect();
     c.int("MQ.PUSH q MSG a");
     c.claim("MQ.CLAIM q w");
-    let effects = server.records().into_iter().filter(|record| record[0].eq_ignore_ascii_case(b"MQ.APPLY"));
-    effects.last().expect("a claim is an effect")[2].clone()
+    let mut effects = server.records().into_iter().filter(|record| record[0].eq_ignore_ascii_case(b"MQ.APPLY"));
+    effects.next_back().expect("a claim is an effect")[2].clone()
 }
 
 /// The cases whose queue is not broken, or of which the log does not tell, on this copy.
