@@ -37,12 +37,14 @@ mod peer;
 mod pings;
 mod proxy;
 mod queues;
+mod records;
 mod reply;
 mod sentinel;
 mod server;
 mod terminal;
 mod wait;
 mod waiter;
+mod wire;
 
 pub use bulk::{BATCH, Bulk, Crowd, clients_at_most};
 pub use clock::OtherClock;
@@ -57,6 +59,7 @@ pub use peer::{Finished, Peer, full_pipe, left_pipe};
 pub use pings::{Pings, Stall};
 pub use proxy::Proxy;
 pub use queues::{Churn, EveryState, every_state};
+pub use records::Record;
 pub use redis::Value;
 pub use reply::{Claim, Drained, Fields, Leadership, strings, text_of};
 pub use sentinel::Sentinel;
@@ -64,6 +67,7 @@ pub use server::{Builder, Server};
 pub use terminal::Terminal;
 pub use wait::{DEADLINE, eventually, median, patience, until};
 pub use waiter::Waiter;
+pub use wire::Wire;
 
 /// Ends the test, saying past the test runner's capture which test did not run and what the server lacks for it.
 #[macro_export]

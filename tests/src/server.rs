@@ -24,7 +24,25 @@ pub struct Builder {
     module: bool,
     module_arguments: String,
     cluster: bool,
+    login: Option<Login>,
     lines: Vec<String>,
+}
+
+/// A user of the server, as whom the harness speaks to it.
+#[derive(Clone)]
+struct Login {
+    user: String,
+    password: String,
+}
+
+impl Login {
+    fn settings(login: Option<&Self>) -> RedisConnectionInfo {
+        let settings = RedisConnectionInfo::default();
+        match login {
+            None => settings,
+            Some(Self { user, password }) => settings.set_username(user).set_password(password),
+        }
+    }
 }
 
 impl Builder {
@@ -52,8 +70,17 @@ impl Builder {
         self
     }
 
+    /// Connects as this user, whom the configuration makes, and not as the default one.
+    pub fn login(mut self, user: &str, password: &str) -> Self {
+        self.login = Some(Login { user: user.into(), password: password.into() });
+        self
+    }
+
     /// Starts as a replica of `primary`, and is there when the first synchronisation is through.
-    pub fn replica_of(self, primary: &Server) -> Server {
+    pub fn replica_of(mut self, primary: &Server) -> Server {
+        if let Some(Login { user, password }) = &primary.login {
+            self = self.config(format!("masteruser {user}")).config(format!("masterauth {password}"));
+        }
         let replica = self.config(format!("replicaof 127.0.0.1 {}", primary.port)).start();
         until("the replica's link is up", || {
             replica.connect().server_info("replication", "master_link_status") == "up"
@@ -67,7 +94,7 @@ impl Builder {
     /// When it does not, with the end of its log.
     pub fn start(self) -> Server {
         let dir = TempDir::with_prefix("mq-test-").expect("a temporary directory");
-        let mut server = Server { port: 0, dir, process: None, clock: None };
+        let mut server = Server { port: 0, dir, login: self.login.clone(), process: None, clock: None };
         for _ in 0..PORT_ATTEMPTS {
             server.port = free_port();
             server.write_config(&self);
@@ -83,6 +110,7 @@ impl Builder {
 pub struct Server {
     port: u16,
     dir: TempDir,
+    login: Option<Login>,
     process: Option<Child>,
     clock: Option<OtherClock>,
 }
@@ -95,25 +123,29 @@ impl Server {
 
     /// The same, with more configuration.
     pub fn builder() -> Builder {
-        Builder { module: true, module_arguments: String::new(), cluster: false, lines: Vec::new() }
+        Builder { module: true, module_arguments: String::new(), cluster: false, login: None, lines: Vec::new() }
     }
 
     /// A new connection (RESP2, database 0).
     #[track_caller]
     pub fn connect(&self) -> Conn {
-        self.connect_with(RedisConnectionInfo::default())
+        self.connect_with(self.settings())
     }
 
     /// A new connection that speaks RESP3.
     #[track_caller]
     pub fn connect_resp3(&self) -> Conn {
-        self.connect_with(RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3))
+        self.connect_with(self.settings().set_protocol(ProtocolVersion::RESP3))
     }
 
     /// A new connection to another database.
     #[track_caller]
     pub fn connect_db(&self, db: i64) -> Conn {
-        self.connect_with(RedisConnectionInfo::default().set_db(db))
+        self.connect_with(self.settings().set_db(db))
+    }
+
+    fn settings(&self) -> RedisConnectionInfo {
+        Login::settings(self.login.as_ref())
     }
 
     #[track_caller]
@@ -224,6 +256,15 @@ impl Server {
         self.start_again();
     }
 
+    /// Sets the clock that [`start_again_with`](Self::start_again_with) gave, while the server runs: so many seconds more
+    /// than the host's.
+    ///
+    /// # Panics
+    /// If it has no clock of its own.
+    pub fn set_clock(&self, ahead_s: i64) {
+        self.clock.as_ref().expect("a server with a clock of its own").set(ahead_s);
+    }
+
     /// [`stop`](Self::stop) and [`start_again`](Self::start_again).
     pub fn restart(&mut self) {
         self.stop();
@@ -286,7 +327,7 @@ impl Server {
             if self.has_died() {
                 return Some(false);
             }
-            let mut c = Conn::open(self.port, RedisConnectionInfo::default()).ok()?;
+            let mut c = Conn::open(self.port, self.settings()).ok()?;
             c.call("PING").ok()?; // an error while it loads
             Some(c.server_count("server", "process_id") == pid)
         });
