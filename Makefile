@@ -43,6 +43,12 @@ valgrind: build ## the integration tests on servers that valgrind's memcheck wat
 chaos: build ## half a minute each of servers and peers killed, frozen, cut off, failed over, under full traffic (SECONDS=…)
 	MQ_CHAOS_SECONDS=$(or $(SECONDS),30) cargo test -p mq-tests --test chaos -- --nocapture --test-threads 1
 
+stalls: build ## how long one turn keeps the server from its other clients, for a million messages in the worst shapes (SHAPES=part of a name, ROUNDS=…)
+	MQ_SHAPES='$(SHAPES)' MQ_ROUNDS=$(or $(ROUNDS),1) cargo test -p mq-tests --test stalls -- --ignored --nocapture
+
+memory: build ## whether memory that is needed no more comes back, for a million messages, keys, names (SHAPES=part of a name)
+	MQ_SHAPES='$(SHAPES)' cargo test -p mq-tests --test memory_back -- --ignored --nocapture
+
 soak: build ## what takes too long for `make test`: the two above, memory of a million messages in every state, delays over a minute, payloads of half a gigabyte
 	cargo test -p mq-tests -- --ignored --nocapture --test-threads 1
 

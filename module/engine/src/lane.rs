@@ -1,6 +1,6 @@
 //! A lane: the messages of one priority, as two lines of segments, and what of them is ready.
 
-use crate::memory::tree_bytes;
+use crate::memory::{allocated, tree_bytes};
 use crate::table::Table;
 use crate::{Id, Priority};
 use std::collections::BTreeMap;
@@ -47,6 +47,55 @@ pub(crate) struct Lane {
     /// Never-claimed ready messages.
     pub fresh_count: u64,
     pub returned: Table<Id, Returned>,
+}
+
+/// The lanes of a queue, by priority. There are at most 256 and mostly one: a sorted list takes a tenth of a tree's node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lanes(Vec<(Priority, Lane)>);
+
+impl Lanes {
+    fn find(&self, priority: Priority) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&priority, |(known, _)| *known)
+    }
+
+    pub fn get(&self, priority: Priority) -> Option<&Lane> {
+        self.find(priority).ok().map(|at| &self.0[at].1)
+    }
+
+    pub fn get_mut(&mut self, priority: Priority) -> Option<&mut Lane> {
+        self.find(priority).ok().map(|at| &mut self.0[at].1)
+    }
+
+    /// The lane of a priority, a new one if there is none.
+    pub fn get_or_add(&mut self, priority: Priority) -> &mut Lane {
+        let at = self.find(priority).unwrap_or_else(|at| {
+            self.0.reserve_exact(1);
+            self.0.insert(at, (priority, Lane::default()));
+            at
+        });
+        &mut self.0[at].1
+    }
+
+    /// By priority, the lowest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Priority, &Lane)> {
+        self.0.iter().map(|(priority, lane)| (*priority, lane))
+    }
+
+    /// By priority, the lowest first.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &Lane> {
+        self.0.iter().map(|(_, lane)| lane)
+    }
+
+    /// By priority, the lowest first.
+    pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Lane> {
+        self.0.iter_mut().map(|(_, lane)| lane)
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        allocated(self.0.capacity() * size_of::<(Priority, Lane)>())
+            + self.values().map(Lane::heap_bytes).sum::<usize>()
+    }
 }
 
 impl Lane {

@@ -193,7 +193,7 @@ impl Decoder {
         let deliveries = read_u32(reader)?;
         let queue = self.queue()?;
         let lane = queue.messages.lane_of(place);
-        let known = queue.messages.lanes.get(&lane.priority).is_some_and(|lane| lane.returned.contains_key(&id));
+        let known = queue.messages.lanes.get(lane.priority).is_some_and(|lane| lane.returned.contains_key(&id));
         if known || queue.labels.groups.held.contains_key(&id) {
             return Err(Corrupt("id used twice"));
         }

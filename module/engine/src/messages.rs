@@ -2,18 +2,17 @@
 
 use crate::codec::Corrupt;
 use crate::faults::{self, Fault};
-use crate::lane::{Lane, LaneKey, Place, Returned, Taken};
-use crate::memory::{Mover, tree_bytes};
+use crate::lane::{Lane, LaneKey, Lanes, Place, Returned, Taken};
+use crate::memory::Mover;
 use crate::pages::Pages;
 use crate::segment::{NO_CLAIM, Segment};
-use crate::{Id, Priority, Time};
-use std::collections::BTreeMap;
+use crate::{Id, Time};
 
 /// Every message of the queue, and which of them are ready.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     segments: Pages<Segment>,
-    pub lanes: BTreeMap<Priority, Lane>,
+    pub lanes: Lanes,
     ready: u64,
     /// Messages in all states.
     live: u64,
@@ -40,8 +39,7 @@ impl Messages {
     }
 
     pub fn heap_bytes(&self) -> usize {
-        let lanes: usize = self.lanes.values().map(Lane::heap_bytes).sum();
-        self.heap_bytes + self.segments.heap_bytes() + lanes + tree_bytes::<Priority, Lane>(self.lanes.len())
+        self.heap_bytes + self.segments.heap_bytes() + self.lanes.heap_bytes()
     }
 
     pub fn segment_count(&self) -> usize {
@@ -87,7 +85,7 @@ impl Messages {
 
     /// Whether these messages, ids from `first`, fit into the lane's last segment at `now`.
     pub fn has_room(&self, key: LaneKey, first: Id, payloads: &[&[u8]], now: Time) -> bool {
-        let Some(tail) = self.lanes.get(&key.priority).and_then(|lane| lane.tail(key.parked)) else { return false };
+        let Some(tail) = self.lanes.get(key.priority).and_then(|lane| lane.tail(key.parked)) else { return false };
         let (mut bytes, mut largest) = (0, 0);
         for payload in payloads {
             bytes += payload.len();
@@ -102,14 +100,14 @@ impl Messages {
         let mut next = first;
         let mut left = payloads;
         while !left.is_empty() {
-            let tail = self.lanes.get(&key.priority).and_then(|lane| lane.tail(key.parked));
+            let tail = self.lanes.get(key.priority).and_then(|lane| lane.tail(key.parked));
             let has_room = |tail: &u32| self.segment(*tail).has_room(1, left[0].len(), left[0].len(), next, now);
             let index = tail.filter(has_room).unwrap_or_else(|| self.open_segment(key, next, now));
             let had_fresh = self.segment(index).fresh < self.segment(index).len();
             let count = self.with(index, |segment| segment.append_some(next, left, now));
             if !key.parked {
                 let first = self.segment(index).first;
-                let lane = self.lanes.entry(key.priority).or_default();
+                let lane = self.lanes.get_or_add(key.priority);
                 if !had_fresh {
                     lane.fresh.insert(first, index);
                 }
@@ -123,7 +121,7 @@ impl Messages {
     }
 
     fn open_segment(&mut self, key: LaneKey, first: Id, now: Time) -> u32 {
-        let lane = self.lanes.entry(key.priority).or_default();
+        let lane = self.lanes.get_or_add(key.priority);
         if let Some(full) = lane.tail(key.parked) {
             self.with(full, Segment::seal);
             self.drop_if_empty(full);
@@ -137,7 +135,7 @@ impl Messages {
         }
         let segment = self.segments.remove(index as usize);
         self.heap_bytes -= segment.heap_bytes();
-        let lane = self.lanes.entry(segment.lane.priority).or_default();
+        let lane = self.lanes.get_or_add(segment.lane.priority);
         lane.segments_mut(segment.lane.parked).remove(&segment.first);
         if !segment.lane.parked {
             lane.fresh.remove(&segment.first);
@@ -146,7 +144,7 @@ impl Messages {
 
     /// The next message to claim: highest priority first, then smallest id.
     pub fn first_ready(&self) -> Option<(Id, Place)> {
-        let (_, lane) = self.lanes.iter().rev().find(|(_, lane)| lane.ready() > 0)?;
+        let lane = self.lanes.values().rev().find(|lane| lane.ready() > 0)?;
         let fresh = lane.fresh.first_key_value().map(|(_, index)| {
             let segment = &self.segments[*index as usize];
             (segment.next_fresh(), Place { segment: *index, slot: segment.fresh as u16 })
@@ -158,7 +156,7 @@ impl Messages {
     /// The next message to claim: highest priority first, then smallest id. It is ready no longer. `None`: none is ready,
     /// or its payload is larger than `limit`.
     pub fn take_ready(&mut self, limit: usize) -> Option<Taken> {
-        let (_, lane) = self.lanes.iter_mut().rev().find(|(_, lane)| lane.ready() > 0)?;
+        let lane = self.lanes.values_mut().rev().find(|lane| lane.ready() > 0)?;
         let fresh = lane.fresh.first_key_value().map(|(_, index)| *index);
         let returned = lane.returned.first().map(|(id, returned)| (*id, *returned));
         let taken = match (fresh, returned) {
@@ -193,7 +191,7 @@ impl Messages {
     /// Makes a message ready (again) that is in no other state.
     pub fn put_back(&mut self, place: Place, deliveries: u32) {
         let (id, priority) = (self.id(place), self.lane_of(place).priority);
-        self.lanes.entry(priority).or_default().returned.insert(id, Returned { place, deliveries });
+        self.lanes.get_or_add(priority).returned.insert(id, Returned { place, deliveries });
         self.ready += 1;
     }
 
@@ -201,7 +199,7 @@ impl Messages {
     pub fn withdraw(&mut self, place: Place) -> Option<u32> {
         let segment = &mut self.segments[place.segment as usize];
         let slot = usize::from(place.slot);
-        let lane = self.lanes.get_mut(&segment.lane.priority)?;
+        let lane = self.lanes.get_mut(segment.lane.priority)?;
         let deliveries = if slot >= segment.fresh {
             if slot == segment.fresh && segment.advance() {
                 lane.fresh.remove(&segment.first);
@@ -233,13 +231,13 @@ impl Messages {
         if slot >= segment.fresh {
             return Some(0);
         }
-        self.lanes.get(&segment.lane.priority)?.returned.get(&segment.id(slot)).map(|returned| returned.deliveries)
+        self.lanes.get(segment.lane.priority)?.returned.get(&segment.id(slot)).map(|returned| returned.deliveries)
     }
 
     /// Forgets a message that is in no state any more.
     pub fn remove(&mut self, place: Place) {
         let key = self.lane_of(place);
-        let is_tail = self.lanes.get(&key.priority).and_then(|lane| lane.tail(key.parked)) == Some(place.segment);
+        let is_tail = self.lanes.get(key.priority).and_then(|lane| lane.tail(key.parked)) == Some(place.segment);
         self.live -= 1;
         self.with(place.segment, |segment| {
             segment.remove(place.slot.into());
@@ -305,7 +303,7 @@ impl Messages {
         self.live += segment.live as u64;
         self.ready += fresh;
         let index = u32::try_from(self.segments.insert(segment)).expect("fewer than 2^32 segments fit in memory");
-        let lane = self.lanes.entry(key.priority).or_default();
+        let lane = self.lanes.get_or_add(key.priority);
         if let Some(before) = lane.tail(key.parked) {
             self.segments[before as usize].seal_loaded();
         }
@@ -319,7 +317,7 @@ impl Messages {
 
     /// Adds a segment that was saved. One without a message can only be the last of its lane.
     pub fn add_loaded_segment(&mut self, segment: Segment) -> Result<(), Corrupt> {
-        let tail = self.lanes.get(&segment.lane.priority).and_then(|lane| lane.tail(segment.lane.parked));
+        let tail = self.lanes.get(segment.lane.priority).and_then(|lane| lane.tail(segment.lane.parked));
         if tail.is_some_and(|tail| self.segment(tail).live == 0) {
             return Err(Corrupt("empty segment"));
         }
@@ -329,7 +327,7 @@ impl Messages {
 
     /// The place of a live message that has left the line of never-claimed ones.
     pub fn find(&self, key: LaneKey, id: Id) -> Option<Place> {
-        let lane = self.lanes.get(&key.priority)?;
+        let lane = self.lanes.get(key.priority)?;
         let (_, index) = lane.segments(key.parked).range(..=id.0).next_back()?;
         let segment = self.segment(*index);
         let slot = segment.find(id).filter(|slot| *slot < segment.fresh && !segment.is_gone(*slot))?;
@@ -338,7 +336,7 @@ impl Messages {
 
     /// The last id of the lane so far.
     pub fn last_id(&self, key: LaneKey) -> Option<Id> {
-        let segment = self.segment(self.lanes.get(&key.priority)?.tail(key.parked)?);
+        let segment = self.segment(self.lanes.get(key.priority)?.tail(key.parked)?);
         Some(segment.id(segment.len().checked_sub(1)?))
     }
 
@@ -357,14 +355,14 @@ impl Messages {
     /// Sums and indexes that must agree with the segments.
     pub fn check(&self) -> Result<(), String> {
         let (mut live, mut ready, mut bytes, mut count) = (0, 0, 0, 0);
-        for (priority, lane) in &self.lanes {
+        for (priority, lane) in self.lanes.iter() {
             let mut fresh_count = 0;
             for (kind, segments) in [(false, &lane.line), (true, &lane.parked)] {
                 let mut last = None;
                 for (first, index) in segments {
                     let segment = self.segment(*index);
                     segment.check()?;
-                    let key = LaneKey { priority: *priority, parked: kind };
+                    let key = LaneKey { priority, parked: kind };
                     if segment.lane != key || segment.first != *first || last.is_some_and(|last| last >= segment.id(0))
                     {
                         return Err(format!("segment {first} is not where it belongs"));

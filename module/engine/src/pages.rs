@@ -20,6 +20,13 @@ struct Page<T> {
     listed: bool,
 }
 
+/// Makes room for one more. A table of one value, as most queues have, takes one slot and not four.
+fn reserve_little<T>(list: &mut Vec<T>) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+}
+
 /// Values by index.
 #[derive(Clone, Debug)]
 pub(crate) struct Pages<T> {
@@ -73,7 +80,10 @@ impl<T> Pages<T> {
         let slot = page.used.trailing_ones() as usize;
         match page.slots.get_mut(slot) {
             Some(vacant) => *vacant = Some(value),
-            None => page.slots.push(Some(value)),
+            None => {
+                reserve_little(&mut page.slots);
+                page.slots.push(Some(value));
+            }
         }
         page.used |= 1 << slot;
         self.slot_bytes = self.slot_bytes + page.bytes() - before;
@@ -91,6 +101,7 @@ impl<T> Pages<T> {
             self.vacant.pop();
         }
         let number = self.pages.len();
+        reserve_little(&mut self.pages);
         self.pages.push(Page { slots: Vec::new(), used: 0, listed: true });
         self.vacant.push(u32::try_from(number).expect("fewer than 2^32 pages fit in memory"));
         number

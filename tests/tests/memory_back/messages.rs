@@ -50,7 +50,7 @@ pub fn delayed(stage: &mut Stage, count: usize) {
     push(&mut bulk, "DELAY 600000", count);
     stage.expect("mq_delayed", count);
     stage.at_peak();
-    in_batches(&mut bulk, count, "MQ.PURGE q DELAYED");
+    in_batches(&mut bulk, count, BATCH, "MQ.PURGE q DELAYED");
     stage.expect_nothing_is_left();
 }
 
@@ -64,13 +64,16 @@ pub fn errors(stage: &mut Stage, count: usize) {
     bulk.done();
     stage.expect("mq_errors", count);
     stage.at_peak();
-    in_batches(&mut bulk, count, "MQ.DRAINERRORS q");
+    in_batches(&mut bulk, count, LARGEST_DRAIN.min(BATCH), "MQ.DRAINERRORS q");
     stage.expect_nothing_is_left();
 }
 
-fn in_batches(bulk: &mut Bulk, count: usize, line: &str) {
-    for _ in 0..count.div_ceil(BATCH) {
-        bulk.send(&format!("{line} COUNT {BATCH}"));
+/// The largest COUNT of MQ.DRAINERRORS.
+const LARGEST_DRAIN: usize = 5000;
+
+fn in_batches(bulk: &mut Bulk, count: usize, batch: usize, line: &str) {
+    for _ in 0..count.div_ceil(batch) {
+        bulk.send(&format!("{line} COUNT {batch}"));
     }
     bulk.done();
 }
