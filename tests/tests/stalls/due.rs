@@ -17,8 +17,7 @@ pub fn delays(stage: &mut Stage, queues: u32, consumers: usize) -> Stall {
     for queue in &names {
         push_delayed(stage, queue, due);
     }
-    let pings = stage.pings();
-    due.wait();
+    let pings = stage.pings_at(due);
     if consumers > 0 {
         stage.until_count("mq_delayed", 0);
         stage.until_count("mq_blocked_consumers", 0);
@@ -75,8 +74,7 @@ pub fn dead_letters(stage: &mut Stage) -> Stall {
     }
     stage.expect("mq_claimed", MILLION);
     let _crowd = stage.consumers(&["q".into()], 1000);
-    let pings = stage.pings();
-    due.wait();
+    let pings = stage.pings_at(due);
     stage.until_count("mq_dead", MILLION);
     pings.end()
 }
@@ -94,8 +92,7 @@ pub fn times_to_live(stage: &mut Stage) -> Stall {
             stage.push(queue, &format!("TTL {}", due.left_ms()), BATCH);
         }
     }
-    let pings = stage.pings();
-    due.wait();
+    let pings = stage.pings_at(due);
     stage.until_count("mq_ttl_expired", MILLION);
     pings.end()
 }

@@ -19,6 +19,9 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// The work is looked at this often: an INFO is work too.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// What comes due at one moment is at most so late: a set-up command takes less.
+const JITTER: Duration = Duration::from_millis(200);
+
 /// A fresh server with its connections.
 pub struct Stage {
     pub server: Server,
@@ -44,8 +47,9 @@ impl Due {
         left
     }
 
+    /// Returns when everything is due.
     pub fn wait(self) {
-        thread::sleep(self.0.saturating_duration_since(Instant::now()));
+        thread::sleep(self.0.saturating_duration_since(Instant::now()) + JITTER);
     }
 }
 
@@ -82,6 +86,17 @@ impl Stage {
         let crowd = Crowd::send(&self.server, count, |n| format!("MQ.CLAIM {} w{n} BLOCK 0", queues[n % queues.len()]));
         self.work_off("the consumers wait", |c| c.server_count("mq", "mq_blocked_consumers") == count as i64);
         crowd
+    }
+
+    /// Starts the measurement after `due`, and lets the work begin then. Until then the server's writes are paused: those that
+    /// come due some milliseconds before the others would be worked off before them, and the waiting clients served.
+    pub fn pings_at(&mut self, due: Due) -> Pings {
+        self.c.ok("CLIENT PAUSE 600000 WRITE");
+        thread::sleep(Duration::from_millis(due.left_ms() as u64) + JITTER);
+        let pings = self.pings();
+        thread::sleep(LOOK);
+        self.c.ok("CLIENT UNPAUSE");
+        pings
     }
 
     /// Starts the measurement.
