@@ -71,9 +71,7 @@ impl<'c> Opened<'c> {
     /// The key holds something else.
     pub fn for_command(context: Context<'c>, flags: Flags, name: Text<'c>) -> Result<Opened<'c>, Failure> {
         let (origin, clock) = (if flags.is_copy() { Origin::Copy } else { Origin::Client }, moment::now());
-        let (due_left, waiters_left) = (budget::for_command(clock), WAITERS_PER_COMMAND);
-        let opened = Opened::new(context, flags, name, origin, clock)?;
-        Ok(Opened { due_left, waiters_left, ..opened })
+        Opened::new(context, flags, name, origin, clock, (budget::for_command(clock), WAITERS_PER_COMMAND))
     }
 
     /// For the module's own doing, in the database that the context has selected.
@@ -82,8 +80,8 @@ impl<'c> Opened<'c> {
     /// The key holds something else.
     pub fn for_timer(context: Context<'c>, name: Text<'c>, clock: Time) -> Result<Opened<'c>, Failure> {
         let due_left = budget::for_timer(clock);
-        let opened = Opened::new(context, context.flags(), name, Origin::Module, clock)?;
-        Ok(Opened { due_left, waiters_left: due_left / budget::WAITER_PIECES, ..opened })
+        let left = (due_left, due_left / budget::WAITER_PIECES);
+        Opened::new(context, context.flags(), name, Origin::Module, clock, left)
     }
 
     fn new(
@@ -92,6 +90,7 @@ impl<'c> Opened<'c> {
         name: Text<'c>,
         origin: Origin,
         clock: Time,
+        (due_left, waiters_left): (usize, usize),
     ) -> Result<Opened<'c>, Failure> {
         let key = Key::open(context, name, Access::Write)?;
         Ok(Opened {
@@ -104,8 +103,8 @@ impl<'c> Opened<'c> {
             origin,
             record: Record::Nothing,
             payloads: Arguments::none(),
-            due_left: 0,
-            waiters_left: 0,
+            due_left,
+            waiters_left,
             changed: false,
             more_due: false,
             happened: Happened::default(),
@@ -359,20 +358,20 @@ impl<'c> Opened<'c> {
 
     /// The end of a command or of an act of the timer, however it went: whoever waits for what it changed is served. A fault
     /// there is not the command's any more.
-    pub fn finish(mut self) {
+    pub fn finish(&mut self) {
         if self.changed && self.origin != Origin::Copy {
-            guard::contained(|| serving::after_change(&mut self));
+            guard::contained(|| serving::after_change(self));
         }
         self.close();
     }
 
     /// Tells the copies and whoever listens what has happened, closes the key, and wakes the waiters that were served.
-    pub fn close(mut self) {
+    pub fn close(&mut self) {
         self.send();
-        let Opened { context, name, key, happened, woken, .. } = self;
-        drop(key);
-        happened.events().for_each(|event| context.notify(event, name));
-        woken.into_iter().for_each(Blocked::wake);
+        self.key.close();
+        let happened = std::mem::take(&mut self.happened);
+        happened.events().for_each(|event| self.context.notify(event, self.name));
+        self.woken.drain(..).for_each(Blocked::wake);
     }
 }
 

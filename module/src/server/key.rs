@@ -1,7 +1,7 @@
 //! A key, opened for one callback.
 
 use std::marker::PhantomData;
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
 
 use redis_module::raw;
 
@@ -85,11 +85,20 @@ impl<'c> Key<'c> {
     }
 }
 
+impl Key<'_> {
+    /// Closes it; from now on it shows as missing.
+    pub fn close(&mut self) {
+        self.entry = None;
+        let raw = std::mem::replace(&mut self.raw, null_mut());
+        if !raw.is_null() {
+            // SAFETY: opened by `open` or `replace`, closed here only, and once.
+            unsafe { rm!(RedisModule_CloseKey, raw) }
+        }
+    }
+}
+
 impl Drop for Key<'_> {
     fn drop(&mut self) {
-        if !self.raw.is_null() {
-            // SAFETY: opened by `open`, closed here only.
-            unsafe { rm!(RedisModule_CloseKey, self.raw) }
-        }
+        self.close();
     }
 }
