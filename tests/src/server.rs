@@ -52,6 +52,19 @@ impl Builder {
         self
     }
 
+    /// A setting that not all servers have. `Err`: this one does not, and the builder is as it was.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn config_if_known(self, name: &str, value: &str) -> Result<Self, Self> {
+        let server = Server::builder().without_module().start();
+        if server.connect().call(["CONFIG", "SET", name, value]).is_ok() {
+            Ok(self.config(format!("{name} {value}")))
+        } else {
+            Err(self)
+        }
+    }
+
     /// Leaves the module out.
     pub fn without_module(mut self) -> Self {
         self.module = false;

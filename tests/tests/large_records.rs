@@ -1,6 +1,6 @@
 //! Whatever a primary accepts, at whatever limit, every copy accepts too: a replica, a log replayed and rewritten, a dump.
 
-use mq_tests::{Conn, Server, Value, Waiter, until};
+use mq_tests::{Conn, Server, Value, Waiter, text_of, until};
 
 const TEN_YEARS_MS: u64 = 315_360_000_000;
 const LAST_NUMBER: u64 = (1 << 53) - 2;
@@ -81,6 +81,9 @@ struct History<'s> {
     dice: Dice,
     receipts: Vec<u64>,
     token: u64,
+    last_id: u64,
+    /// Messages that a consumer was given who had waited for them.
+    handed_over: usize,
     /// Whether there is always somebody who waits, and who does.
     waits: bool,
     consumer: Option<Waiter>,
@@ -155,9 +158,13 @@ impl History<'_> {
 
     fn command(&mut self) -> Line {
         let q = self.q.clone();
-        match self.dice.below(16) {
+        match self.dice.below(17) {
             0..5 => self.push(),
-            5 | 6 => self.claim(),
+            5 => self.claim(),
+            6 => {
+                let acked = [b"ACK".to_vec(), self.receipt(), self.receipt()];
+                self.claim().and(acked)
+            }
             7 => Line::new("MQ.ACK", &q).and([self.receipt(), self.receipt()]),
             8 => {
                 let line = Line::new("MQ.FAIL", &q).and([self.receipt()]);
@@ -173,6 +180,7 @@ impl History<'_> {
             }
             13 => Line::new("MQ.REDRIVE", &q).option("COUNT", number(self.dice.one_of(&[1, 25_000]))),
             14 => self.settings(),
+            15 => Line::new("MQ.REMOVE", &q).and([number(self.last_id), number(0)]),
             _ => {
                 let state = self.dice.one_of(&["READY", "DELAYED", "ERRORS"]);
                 Line::new("MQ.PURGE", &q).and([state.into()]).option("COUNT", number(self.dice.one_of(&[1, 2])))
@@ -193,7 +201,9 @@ impl History<'_> {
     fn wait(&mut self) {
         if let Some(consumer) = self.consumer.take_if(|consumer| !consumer.waits()) {
             // Refused, if the server was told to end the wait.
-            self.receipts.extend(receipts(&consumer.answer().1.unwrap_or(Value::Nil)));
+            let served = receipts(&consumer.answer().1.unwrap_or(Value::Nil));
+            self.handed_over += served.len();
+            self.receipts.extend(served);
         }
         if self.waits && self.consumer.is_none() {
             let claim = self.claim().option("BLOCK", number(0));
@@ -219,6 +229,8 @@ impl History<'_> {
         };
         match (command.as_str(), answer.as_sequence()) {
             ("MQ.LEADER", Some([_, Value::Int(token), ..])) => self.token = *token as u64,
+            ("MQ.PUSH", _) => self.last_id = text_of(&answer).and_then(|id| id.parse().ok()).unwrap_or(0),
+            ("MQ.CLAIM", Some([Value::Int(_), claims])) => self.receipts.extend(receipts(claims)),
             ("MQ.CLAIM" | "MQ.DRAINERRORS", _) => self.receipts.extend(receipts(&answer)),
             _ => {}
         }
@@ -284,7 +296,7 @@ fn histories_at_the_limits(waits: bool) {
     let primary = logged().start();
     let replica = Server::builder().replica_of(&primary);
     let queues: Vec<String> = (0..12).map(|seed| format!("q{seed}")).collect();
-    let mut pushed = 0;
+    let (mut pushed, mut handed_over) = (0, 0);
     for (seed, q) in queues.iter().enumerate() {
         let mut history = History {
             server: &primary,
@@ -293,15 +305,18 @@ fn histories_at_the_limits(waits: bool) {
             dice: Dice::new(seed as u64 + 1),
             receipts: Vec::new(),
             token: 0,
+            last_id: 0,
+            handed_over: 0,
             waits,
             consumer: None,
             standby: None,
         };
         let accepted = (0..200).filter(|_| history.step()).count();
         assert!(accepted > 100, "{q}: {accepted} of 200 were accepted");
+        handed_over += history.handed_over;
         pushed += history.c.balanced(q).int("pushed");
     }
-    assert!(pushed > 500, "{pushed}");
+    assert!(pushed > 300 && (handed_over > 50) == waits, "{pushed} pushed, {handed_over} handed over");
     every_copy_is_the_same(primary, &replica, &queues);
 }
 

@@ -1,6 +1,6 @@
 //! What the server's log tells of a queue that is not well is one line, whatever the queue is called.
 
-use mq_tests::{Conn, Server, Value, every_state, skip, until};
+use mq_tests::{Builder, Conn, Server, Value, every_state, skip, until};
 
 /// A name that would begin a line of its own, and colour it.
 const NAME: &[u8] = b"jobs\n4242:M 01 Jan 2030 00:00:00.000 * FORGED\x1b[31m\r\x07\xff end";
@@ -52,10 +52,15 @@ fn has_no_name(server: &Server) {
     assert!(named.is_empty(), "{named:?}");
 }
 
-/// A server that keeps users' data out of its log. `None`: it knows no such setting.
-fn discreet(builder: mq_tests::Builder) -> Option<Server> {
-    let server = builder.start();
-    server.connect().call("CONFIG SET hide-user-data-from-log yes").is_ok().then_some(server)
+/// A server that names keys in its log, which some do only when told.
+fn outspoken() -> Builder {
+    let (Ok(builder) | Err(builder)) = Server::builder().config_if_known("hide-user-data-from-log", "no");
+    builder
+}
+
+/// A server that keeps users' data out of its log. `Err`: it knows no such setting.
+fn discreet() -> Result<Builder, Builder> {
+    Server::builder().config_if_known("hide-user-data-from-log", "yes")
 }
 
 const NOT_DISCREET: &str = "no hide-user-data-from-log (Redis 8, Valkey 8)";
@@ -63,7 +68,7 @@ const NOT_DISCREET: &str = "no hide-user-data-from-log (Redis 8, Valkey 8)";
 #[test]
 fn a_damaged_dump_is_logged_in_one_line_whatever_its_name() {
     for name in [NAME, NUL_NAME] {
-        let server = Server::start();
+        let server = outspoken().start();
         restore_damaged(&mut server.connect(), name);
         let log = server.log();
         assert!(log.contains("cannot be loaded"), "the log tells of it: {log:?}");
@@ -74,7 +79,8 @@ fn a_damaged_dump_is_logged_in_one_line_whatever_its_name() {
 
 #[test]
 fn a_name_stays_out_of_a_log_that_hides_users_data() {
-    let Some(server) = discreet(Server::builder()) else { skip!(NOT_DISCREET) };
+    let Ok(builder) = discreet() else { skip!(NOT_DISCREET) };
+    let server = builder.start();
     restore_damaged(&mut server.connect(), NAME);
     assert!(server.log().contains("cannot be loaded"), "the log tells of it");
     is_honest(&server);
@@ -82,7 +88,7 @@ fn a_name_stays_out_of_a_log_that_hides_users_data() {
 }
 
 /// A server whose log holds an effect that cannot be applied, for a queue named [`NAME`], started again.
-fn broken_by_its_log(builder: mq_tests::Builder) -> Server {
+fn broken_by_its_log(builder: Builder) -> Server {
     let mut server = builder.config("appendonly yes").config("appendfsync always").start();
     let mut c = server.connect();
     c.int([&b"MQ.PUSH"[..], NAME, b"MSG", b"a"]);
@@ -97,17 +103,15 @@ fn broken_by_its_log(builder: mq_tests::Builder) -> Server {
 
 #[test]
 fn a_queue_that_its_log_breaks_is_logged_in_one_line_whatever_its_name() {
-    let server = broken_by_its_log(Server::builder());
+    let server = broken_by_its_log(outspoken());
     assert!(server.log().contains("BROKEN"));
     is_honest(&server);
 }
 
 #[test]
 fn a_broken_queues_name_stays_out_of_a_log_that_hides_users_data() {
-    if discreet(Server::builder()).is_none() {
-        skip!(NOT_DISCREET);
-    }
-    let server = broken_by_its_log(Server::builder().config("hide-user-data-from-log yes"));
+    let Ok(builder) = discreet() else { skip!(NOT_DISCREET) };
+    let server = broken_by_its_log(builder);
     assert!(server.log().contains("BROKEN"));
     is_honest(&server);
     has_no_name(&server);
@@ -116,7 +120,7 @@ fn a_broken_queues_name_stays_out_of_a_log_that_hides_users_data() {
 #[test]
 fn a_queue_that_breaks_on_a_replica_is_logged_in_one_line_whatever_its_name() {
     let primary = Server::start();
-    let replica = Server::builder().config("replica-read-only no").replica_of(&primary);
+    let replica = outspoken().config("replica-read-only no").replica_of(&primary);
     let mut c = primary.connect();
     // The replica has no such queue, so what the primary does to it cannot be done.
     c.int([&b"MQ.PUSH"[..], NAME, b"MSG", b"a"]);

@@ -1,6 +1,6 @@
 //! One command is one record: what an act does, and whatever it hands to those who wait, is in the log as a whole, on its own.
 
-use mq_tests::{Conn, Record, Server, Waiter, until};
+use mq_tests::{Conn, Record, Server, Waiter};
 
 /// An act that serves somebody who waits for the queue of the same name.
 struct Act {
@@ -261,7 +261,8 @@ fn one_push_for_several_waiters_is_one_record_and_so_is_what_a_key_that_goes_lea
     c.int("DEL q");
     assert!(standby.leader().0.is("standby"));
     assert_eq!(without_select(server.records()).len(), from + 2, "{:?}", names(&server.records()));
-    until("the replica is the same", || replica.connect().digest("q") == c.digest("q"));
+    replica.until_in_step_with(&server);
+    assert_eq!(replica.connect().digest("q"), c.digest("q"));
     drop(open);
 }
 

@@ -1,7 +1,7 @@
 //! What a copy is told and cannot do breaks that queue, visibly: a queue that only looked sound would be lost at the next
 //! rewrite, or read wrongly after the next failover.
 
-use mq_tests::{Conn, Record, Server, Value, until};
+use mq_tests::{Builder, Conn, Record, Server, Value, until};
 
 /// What stands under the name when the record comes.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +77,12 @@ fn effect() -> Vec<u8> {
     effects.next_back().expect("a claim is an effect")[2].clone()
 }
 
+/// A server that names keys in its log, which some do only when told.
+fn outspoken() -> Builder {
+    let (Ok(builder) | Err(builder)) = Server::builder().config_if_known("hide-user-data-from-log", "no");
+    builder
+}
+
 /// The cases whose queue is not broken, or of which the log does not tell, on this copy.
 fn taken_for_sound(copy: &Server) -> Vec<String> {
     let mut c = copy.connect();
@@ -94,7 +100,7 @@ fn taken_for_sound(copy: &Server) -> Vec<String> {
 
 #[test]
 fn a_record_of_the_log_that_cannot_be_done_breaks_its_queue_and_no_other() {
-    let mut server = Server::builder().config("appendonly yes").config("appendfsync always").start();
+    let mut server = outspoken().config("appendonly yes").config("appendfsync always").start();
     let mut c = server.connect();
     prepare(&mut c);
     c.int("MQ.PUSH after MSG a");
@@ -126,7 +132,7 @@ fn a_record_of_the_log_that_cannot_be_done_breaks_its_queue_and_no_other() {
 #[test]
 fn what_a_primary_sends_that_cannot_be_done_breaks_the_replicas_queue_and_no_other() {
     let primary = Server::start();
-    let replica = Server::builder().replica_of(&primary);
+    let replica = outspoken().replica_of(&primary);
     let mut c = primary.connect();
     prepare(&mut c);
     let effect = effect();
