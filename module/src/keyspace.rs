@@ -323,9 +323,12 @@ impl<'c> Opened<'c> {
         self.key.put(Box::new(Entry::new(None)));
     }
 
-    /// An internal fault struck while the queue was open: its waiters are to learn whether it is broken now.
-    pub fn struck(&mut self) {
-        self.changed = true;
+    /// Does something with the queue, and survives a fault in it: then the result is `None`, and the waiters learn whether the
+    /// queue is broken now. What was done before the fault is told to the copies all the same.
+    pub fn attempt<R>(&mut self, act: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        let done = guard::contained(|| act(self));
+        self.changed |= done.is_none();
+        done
     }
 
     /// Passes a command of the primary's on to this server's own append-only file.

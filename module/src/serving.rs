@@ -66,7 +66,7 @@ pub fn tend(context: Context<'_>, place: &Place, reason: Reason, now: Time) {
         Err(failure) => return fail(waiting::candidates(place), &failure).into_iter().for_each(Blocked::wake),
     };
     if consumers + candidates > 0 || (reason == Reason::Rest && !opened.is_pending()) {
-        bring_up_to_date(&mut opened);
+        opened.attempt(bring_up_to_date);
         serve(&mut opened, place);
     }
     opened.close();

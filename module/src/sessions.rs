@@ -107,8 +107,8 @@ pub fn end(context: Context<'_>, session: SessionId, place: &Place) -> bool {
         opened.close();
         return false;
     }
-    let ended = opened.step(&EndSession { session }, Absent::Empty);
-    let is_left = ended.is_ok() && opened.queue().is_some_and(|queue| queue.is_held_by(session));
+    let ended = opened.attempt(|opened| opened.step(&EndSession { session }, Absent::Empty).is_ok());
+    let is_left = ended == Some(true) && opened.queue().is_some_and(|queue| queue.is_held_by(session));
     opened.finish();
     is_left
 }

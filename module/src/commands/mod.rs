@@ -39,7 +39,6 @@ pub use seq::Seq;
 use mq_engine::{SessionId, Span};
 
 use crate::failure::Failure;
-use crate::guard;
 use crate::keyspace::{self, Opened};
 use crate::server::{Arguments, Context, Flags, Reply, Text};
 use crate::syntax::{Bounds, Malformed, Parsed, Slot, Syntax, Words, parse};
@@ -104,10 +103,7 @@ impl<'c> Call<'c> {
     /// The key holds something else; or those of `act`.
     pub fn change(&self, act: impl FnOnce(&mut Opened<'c>) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut queue = Opened::for_command(self.context, self.flags, self.queue)?;
-        let done = guard::contained(|| act(&mut queue));
-        if done.is_none() {
-            queue.struck();
-        }
+        let done = queue.attempt(act);
         queue.finish();
         done.unwrap_or(Err(Failure::Internal))
     }
