@@ -179,7 +179,7 @@ fn alarm(context: Context<'_>) {
     if let Some(at) = next {
         set_alarm(at);
     }
-    if sessions::are_closed() {
+    if sessions::are_closed() || sessions::are_crowded() {
         set_alarm(now.after(Span(1)));
     }
 }

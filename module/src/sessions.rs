@@ -4,6 +4,7 @@
 //! So it is only noted, and the timer ends what the connection held, one queue after the other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use mq_engine::SessionId;
 use mq_engine::operations::EndSession;
@@ -26,23 +27,24 @@ struct Open {
 
 struct Sessions {
     open: BTreeMap<SessionId, Open>,
-    /// Open ones that have named many queues.
-    crowded: Vec<SessionId>,
+    /// Open ones that have named many queues, and up to where these have been looked at.
+    crowded: VecDeque<(SessionId, Option<Place>)>,
     /// Where closed connections may have held something.
     closed: VecDeque<(SessionId, BTreeSet<Place>)>,
 }
 
 static SESSIONS: Global<Sessions> =
-    Global::new(Sessions { open: BTreeMap::new(), crowded: Vec::new(), closed: VecDeque::new() });
+    Global::new(Sessions { open: BTreeMap::new(), crowded: VecDeque::new(), closed: VecDeque::new() });
 
 /// Notes that a connection may hold something of a queue from now on.
 pub fn note(session: SessionId, place: Place) {
     let is_crowded = SESSIONS.with(|sessions| {
         let none = || Open { places: BTreeSet::new(), crowded_at: CROWDED };
         let open = sessions.open.entry(session).or_insert_with(none);
-        let is_crowded = open.places.insert(place) && open.places.len() == open.crowded_at;
+        let is_crowded = open.places.insert(place) && open.places.len() >= open.crowded_at;
         if is_crowded {
-            sessions.crowded.push(session);
+            open.crowded_at = usize::MAX; // until it has been thinned out
+            sessions.crowded.push_back((session, None));
         }
         is_crowded
     });
@@ -113,19 +115,24 @@ pub fn end(context: Context<'_>, session: SessionId, place: &Place) -> bool {
     is_left
 }
 
-/// Forgets the queues in which open connections that have named many hold nothing.
+/// Forgets queues in which an open connection that has named many holds nothing; so many are looked at in one turn.
 pub fn thin_out(context: Context<'_>) {
-    for session in SESSIONS.with(|sessions| std::mem::take(&mut sessions.crowded)) {
-        let places = SESSIONS.with(|sessions| sessions.open.get(&session).map(|open| open.places.clone()));
-        let mut held = places.unwrap_or_default();
-        held.retain(|place| holds(context, session, place));
-        SESSIONS.with(|sessions| {
-            if let Some(open) = sessions.open.get_mut(&session) {
-                open.crowded_at = CROWDED.max(held.len() * 2);
-                open.places = held;
-            }
-        });
-    }
+    const LOOKED_AT: usize = 1000;
+    let Some((session, cursor)) = SESSIONS.with(|sessions| sessions.crowded.pop_front()) else { return };
+    let places: Vec<Place> = SESSIONS.with(|sessions| {
+        let Some(open) = sessions.open.get(&session) else { return Vec::new() };
+        let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        open.places.range((from, Bound::Unbounded)).take(LOOKED_AT).cloned().collect()
+    });
+    let idle: Vec<&Place> = places.iter().filter(|place| !holds(context, session, place)).collect();
+    SESSIONS.with(|sessions| {
+        let Some(open) = sessions.open.get_mut(&session) else { return };
+        idle.into_iter().for_each(|place| drop(open.places.remove(place)));
+        match places.last().filter(|_| places.len() == LOOKED_AT) {
+            Some(last) => sessions.crowded.push_back((session, Some(last.clone()))),
+            None => open.crowded_at = CROWDED.max(open.places.len() * 2),
+        }
+    });
 }
 
 fn holds(context: Context<'_>, session: SessionId, place: &Place) -> bool {

@@ -111,6 +111,8 @@ struct Waiting {
     whereabouts: BTreeMap<WaiterId, Whereabouts>,
     /// The waiters whose time will be over, by that time.
     by_until: BTreeSet<(Time, WaiterId)>,
+    /// How many candidates there are.
+    candidates: usize,
     /// Of those that were woken, until the server asks for it.
     answers: BTreeMap<WaiterId, Answer>,
 }
@@ -120,6 +122,7 @@ static WAITING: Global<Waiting> = Global::new(Waiting {
     lines: BTreeMap::new(),
     whereabouts: BTreeMap::new(),
     by_until: BTreeSet::new(),
+    candidates: 0,
     answers: BTreeMap::new(),
 });
 
@@ -143,17 +146,21 @@ pub fn add_consumer(wait: Wait, consumer: Consumer) {
 pub fn add_candidate(wait: Wait, candidate: Candidate) {
     WAITING.with(|waiting| {
         let (id, blocked) = (wait.id, wait.blocked);
+        waiting.candidates += 1;
         let line = waiting.line(wait);
         line.by_name.insert((candidate.name.clone(), id));
         line.candidates.insert(id, (blocked, Rc::new(candidate)));
     });
 }
 
-/// The waiters whose time has been over for `grace` and whom the server has not told so, each once.
+/// The waiters whose time has been over for `grace` and whom the server has not told so, each once, so many at a time.
 pub fn take_overdue(now: Time, grace: Span) -> Vec<Blocked> {
+    const AT_A_TIME: usize = 1000;
     WAITING.with(|waiting| {
         let mut overdue = Vec::new();
-        while let Some((until, id)) = waiting.by_until.first().copied().filter(|(until, _)| until.after(grace) <= now) {
+        while overdue.len() < AT_A_TIME
+            && let Some((until, id)) = waiting.by_until.first().copied().filter(|(until, _)| until.after(grace) <= now)
+        {
             waiting.by_until.remove(&(until, id));
             overdue.extend(waiting.blocked(id));
         }
@@ -168,10 +175,8 @@ pub fn is_anybody() -> bool {
 
 /// How many consumers and candidates wait for any queue.
 pub fn everywhere() -> (usize, usize) {
-    let add = |(consumers, candidates): (usize, usize), line: &Line| {
-        (consumers + line.consumers.len(), candidates + line.candidates.len())
-    };
-    WAITING.read().lines.values().fold((0, 0), add)
+    let waiting = WAITING.read();
+    (waiting.whereabouts.len() - waiting.candidates, waiting.candidates)
 }
 
 /// How many consumers and candidates wait for a queue.
@@ -309,6 +314,7 @@ impl Waiting {
         let consumer = line.consumers.remove(&id).map(|(blocked, waiter)| (blocked, Kind::Messages(waiter.acked)));
         let candidate = line.candidates.remove(&id).map(|(blocked, candidate)| {
             line.by_name.remove(&(candidate.name.clone(), id));
+            self.candidates -= 1;
             (blocked, Kind::Leadership)
         });
         if line.consumers.is_empty() && line.candidates.is_empty() {
