@@ -127,7 +127,9 @@ pub fn thin_out(context: Context<'_>) {
     let idle: Vec<&Place> = places.iter().filter(|place| !holds(context, session, place)).collect();
     SESSIONS.with(|sessions| {
         let Some(open) = sessions.open.get_mut(&session) else { return };
-        idle.into_iter().for_each(|place| drop(open.places.remove(place)));
+        for place in idle {
+            open.places.remove(place);
+        }
         match places.last().filter(|_| places.len() == LOOKED_AT) {
             Some(last) => sessions.crowded.push_back((session, Some(last.clone()))),
             None => open.crowded_at = CROWDED.max(open.places.len() * 2),
