@@ -26,7 +26,7 @@ const SYNTAX: Syntax = Syntax {
     complexity: "as the command that it stands for",
     flags: "write deny-script no-monitor no-slowlog",
     key: KeyUse::Updates,
-    positions: &[Position::repeated(Argument::text("effect"))],
+    positions: &[Position::any_number(Argument::text("effect"))],
     options: &[],
     one_of: None,
 };

@@ -110,7 +110,7 @@ impl Pages {
         let flags = match position.times {
             Times::Once => raw::REDISMODULE_CMD_ARG_NONE,
             Times::AtMostOnce => raw::REDISMODULE_CMD_ARG_OPTIONAL,
-            Times::Repeated => raw::REDISMODULE_CMD_ARG_MULTIPLE,
+            Times::Repeated | Times::AnyNumber => raw::REDISMODULE_CMD_ARG_MULTIPLE,
         };
         self.of_kind(&position.argument, None, flags)
     }
