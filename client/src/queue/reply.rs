@@ -149,6 +149,7 @@ pub(super) fn peeked(value: Value) -> Result<Vec<Peeked>> {
             Ok(Peeked {
                 id: Id(number(&fields.needed("id")?)?),
                 payload: bytes(fields.needed("payload")?)?,
+                payload_bytes: fields.number("payload-bytes")?,
                 deliveries: number(&fields.needed("deliveries")?)?,
                 priority: number(&fields.needed("priority")?)?,
                 receipt: fields.number("receipt")?.map(Receipt),
