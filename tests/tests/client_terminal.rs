@@ -1,6 +1,6 @@
 //! What others wrote does nothing to a terminal, and goes into pipes as it is.
 
-use mq_tests::{Conn, FakeServer, Peer, Server, Terminal};
+use mq_tests::{Conn, FakeServer, Peer, Server, Terminal, until};
 
 const SIZE: (u16, u16) = (24, 150);
 
@@ -104,7 +104,7 @@ fn errors_and_logs_do_nothing_to_a_terminal_and_are_whole_in_a_pipe() {
     let cases = [
         (vec!["stats".to_owned()], refused.as_str(), "no ·[2J·way", "no \u{1b}[2J\u{202e}way"),
         (vec!["stats".to_owned()], "--redis redis:/\u{1b}[2Jhost", "redis:/·[2Jhost", "redis:/\u{1b}[2Jhost"),
-        (vec!["--role".to_owned(), "\u{1b}[2Jboss".to_owned()], "--queue mq", "·[2Jboss", "[2Jboss"),
+        (vec!["--role".to_owned(), "\u{1b}[2Jboss\u{9b}".to_owned()], "--queue mq", "invalid value 'boss·'", "boss"),
     ];
     for (mut words, rest, shown, written) in cases {
         words.extend(rest.split(' ').map(str::to_owned));
@@ -114,10 +114,10 @@ fn errors_and_logs_do_nothing_to_a_terminal_and_are_whole_in_a_pipe() {
         let finished = Peer::spawn_bare(words).finish();
         assert!(finished.stderr.contains(written), "{finished:?}");
     }
-    let server = Server::start();
-    let words = ["--role", "handler", "--name", "me\u{1b}[2J\u{202e}\nleading", "--redis", &server.url()];
-    let terminal = Terminal::spawn_bare(words.map(str::to_owned).to_vec(), SIZE);
-    terminal.until_shows("consumer=me·[2J··leading:");
-    let peer = Peer::spawn_bare(words.map(str::to_owned).to_vec());
-    mq_tests::until("it logs its name", || peer.stderr().contains("consumer=me\u{1b}[2J\u{202e}\nleading:"));
+    let busy =
+        FakeServer::answering(|words| (words[0] == "MQ.INFO").then(|| "-BUSY no \u{1b}[2J\u{202e}way\r\n".into()));
+    let peer = format!("--role handler --redis {}", busy.url());
+    Terminal::spawn_bare(&peer, SIZE).until_shows("error=refused for now: BUSY no ·[2J·way");
+    let peer = Peer::spawn_bare(&peer);
+    until("its log has every byte", || peer.stderr().contains("BUSY no \u{1b}[2J\u{202e}way"));
 }

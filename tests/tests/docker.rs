@@ -47,7 +47,8 @@ fn a_container_with_a_server_is_as_healthy_as_that() {
 
 #[test]
 fn the_image_has_the_check() {
-    let read = |path: &str| fs::read_to_string(Path::new(CHECK).join("../..").join(path)).expect(path);
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &str| fs::read_to_string(top.join(path)).expect(path);
     assert!(read("docker/Dockerfile").contains("COPY docker/healthcheck /usr/local/bin/mq-healthcheck"));
     assert!(read("docker/Dockerfile").contains(r#"CMD ["mq-healthcheck"]"#));
     assert!(read(".dockerignore").lines().any(|line| line == "!docker/healthcheck"));

@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::generator::Generator;
 use crate::handler::{Assignment, Retries};
 use crate::ledger::Ledger;
-use crate::legible::plain_lines;
+use crate::legible::{controls, plain_lines};
 use crate::list_errors::Chosen;
 use crate::output::Format;
 use crate::peer::{Peer, Role};
@@ -277,16 +277,15 @@ impl Common {
     }
 }
 
-/// Prints why the command line makes no sense, or the help that was asked for, and ends the process. What the command line
-/// quotes may control a terminal: then it is printed without it, and without colours.
+/// Prints why the command line makes no sense, or the help that was asked for, and ends the process. An error quotes words
+/// of the command line: where these could control the terminal, it is printed without what does, and without colours.
 fn end(error: &clap::Error) -> ! {
-    let text = error.render().to_string();
-    let clean = plain_lines(&text);
-    if !error.use_stderr() || !io::stderr().is_terminal() || clean == text {
-        error.exit();
+    let is_evil = |word: OsString| word.to_string_lossy().chars().any(controls);
+    if error.use_stderr() && io::stderr().is_terminal() && std::env::args_os().any(is_evil) {
+        eprint!("{}", plain_lines(&error.render().to_string()));
+        std::process::exit(error.exit_code());
     }
-    eprint!("{clean}");
-    std::process::exit(error.exit_code());
+    error.exit()
 }
 
 fn module_help() -> String {
