@@ -23,7 +23,7 @@ use super::PATIENCE;
 use super::address::{nodes, sentinels, server, without_password};
 use super::greeting::without_credentials;
 use super::link::{Link, connect, unreachable};
-use crate::error::{Error, Result};
+use crate::error::{Brief, Error, Result};
 
 /// So many nodes are remembered at most, those of the queue's own slot first.
 const MOST_KNOWN: usize = 64;
@@ -134,7 +134,9 @@ impl Endpoint {
         let node = connect(seed.clone()).await?;
         let slot = answer(&node, redis::cmd("CLUSTER").arg("KEYSLOT").arg(&self.queue)).await?;
         let slots = answer(&node, redis::cmd("CLUSTER").arg("SLOTS")).await?;
-        let Value::Int(slot) = slot else { return Err(Error::Unexpected(format!("CLUSTER KEYSLOT: {slot:?}"))) };
+        let Value::Int(slot) = slot else {
+            return Err(Error::Unexpected(format!("CLUSTER KEYSLOT: {}", Brief(&slot))));
+        };
         let (owner, nodes) = nodes_for(slot, served_in(slots));
         // A node that does not know its own name answers an empty one: it is the node just asked.
         let at = |(host, port): Address| moved_to(seed, if host.is_empty() { host_of(seed) } else { host }, port);

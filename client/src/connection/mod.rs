@@ -24,7 +24,7 @@ pub use self::complaint::Complaint;
 pub use self::endpoint::Endpoint;
 use self::link::{Link, connect};
 pub use self::portion::Portion;
-use crate::error::{Error, Result};
+use crate::error::{Brief, Error, Result};
 
 /// How long a command may take beyond the time for which it may block. A server that is silent for longer is
 /// taken for gone, also when the connection looks open.
@@ -179,7 +179,7 @@ impl Connection {
     pub async fn id(&self) -> Result<i64> {
         match self.ask(redis::cmd("CLIENT").arg("ID"), Duration::ZERO).await? {
             Value::Int(id) => Ok(id),
-            other => Err(Error::Unexpected(format!("CLIENT ID: {other:?}"))),
+            other => Err(Error::Unexpected(format!("CLIENT ID: {}", Brief(&other)))),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What can go wrong between a program and its queue, one variant per situation that a caller can act on.
 
 mod advice;
+mod quote;
 
 use std::time::Duration;
+
+pub(crate) use self::quote::Brief;
 
 /// A command that did not do what it was asked, or an answer that never came.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,10 @@
 //! The command line.
 
 mod belonging;
+mod ending;
 mod spans;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
 use std::ops::RangeFrom;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::belonging::sorted;
+use self::ending::end;
 pub use self::spans::Bounds;
 use self::spans::{duration, lease};
 use crate::connection::Endpoint;
@@ -21,7 +22,6 @@ use crate::error::Result;
 use crate::generator::Generator;
 use crate::handler::{Assignment, Retries};
 use crate::ledger::Ledger;
-use crate::legible::{controls, plain_lines};
 use crate::list_errors::Chosen;
 use crate::output::Format;
 use crate::peer::{Peer, Role};
@@ -275,17 +275,6 @@ impl Common {
             any_queue: self.any_queue,
         })
     }
-}
-
-/// Prints why the command line makes no sense, or the help that was asked for, and ends the process. An error quotes words
-/// of the command line: where these could control the terminal, it is printed without what does, and without colours.
-fn end(error: &clap::Error) -> ! {
-    let is_evil = |word: OsString| word.to_string_lossy().chars().any(controls);
-    if error.use_stderr() && io::stderr().is_terminal() && std::env::args_os().any(is_evil) {
-        eprint!("{}", plain_lines(&error.render().to_string()));
-        std::process::exit(error.exit_code());
-    }
-    error.exit()
 }
 
 fn module_help() -> String {
