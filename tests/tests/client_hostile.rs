@@ -1,5 +1,6 @@
 //! Servers and proxies that misbehave: the client neither runs hot, nor fills its memory, nor goes deaf, and says what it met.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mq_tests::{Asked, FakeServer, Peer, Proxy, Server, until};
@@ -174,4 +175,19 @@ fn a_peer_ends_soon_although_nothing_is_answered_any_more() {
         peer.end_well();
         assert!(asked_at.elapsed() < Duration::from_secs(3), "{role}: it ended after {:?}", asked_at.elapsed());
     }
+}
+
+#[test]
+fn a_watch_ends_soon_although_its_first_answer_stops_half_way() {
+    let asked = AtomicUsize::new(0);
+    let server = FakeServer::answering(move |words| match words[0].as_str() {
+        // The first one tells whether the queue is served here.
+        "MQ.INFO" if asked.fetch_add(1, Ordering::Relaxed) > 0 => Some("*6\r\n$6\r\npush".into()),
+        _ => None,
+    });
+    let peer = Peer::spawn_bare(format!("stats --watch --redis {}", server.url()));
+    until("it looks", || server.asked("MQ.INFO").len() == 2);
+    let asked_at = Instant::now();
+    peer.end_well();
+    assert!(asked_at.elapsed() < Duration::from_secs(3), "it ended after {:?}", asked_at.elapsed());
 }

@@ -38,7 +38,8 @@ const CONCURRENCY: u32 = 100;
 #[command(
     name = "client",
     version,
-    about = "The client of MQ, the job queue inside Redis: the assignment's peer, and tools"
+    about = "The client of MQ, the job queue inside Redis. Without a subcommand it is a peer of the assignment's simulation, \
+             and no worker for your jobs (see --help)"
 )]
 #[command(long_about = "The client of MQ, the job queue inside Redis.\n\n\
     Without a subcommand it is one peer of the assignment's SIMULATION. It is NO worker for your jobs: its handler waits a \
@@ -65,6 +66,10 @@ pub enum Command {
     ///
     /// Only what was printed is taken. A pipe's reader has to have read it, too: into a pipe, getErrors ends once its
     /// reader has read all, and waits for as long as that takes. Ended before, it loses nothing.
+    ///
+    /// Text is one payload per line: every byte as it is into a pipe or a file; at a terminal nothing that controls it, and
+    /// line breaks as \n. A payload with line breaks of its own looks like several on a pipe: a warning on stderr says so.
+    /// Programs use --format json, one object per message.
     #[command(name = "getErrors", alias = "get-errors")]
     GetErrors,
     /// Lists the failed messages and leaves them where they are; `errors redrive` makes them ready again

@@ -24,7 +24,10 @@ const REDRAW: Duration = Duration::from_millis(500);
 /// (the inner one) the terminal does; a server that goes away later is waited for, and the view says so.
 pub async fn view(queue: Queue, endpoint: &Arc<Endpoint>, shutdown: &Shutdown) -> Result<io::Result<()>> {
     let mut sight = Sight::new(queue, endpoint);
-    let first = sight.look(look).await?;
+    let first = tokio::select! {
+        first = sight.look(look) => first?,
+        () = shutdown.requested() => return Ok(Ok(())),
+    };
     let watched = Watched::new(endpoint.queue(), endpoint.address(), first);
     let (tell, seen) = mpsc::channel(1);
     tokio::select! {
