@@ -26,6 +26,7 @@ fn a_container_without_a_server_is_healthy() {
         &["client"][..],
         &["/sbin/docker-init", "--", "client", "getErrors"],
         &["client", "demo", "--server", "/usr/bin/redis-server"],
+        &["client", "--name", "docker-init", "--", "redis-server"],
         &["sh", "-c", "sleep 5 && redis-server --version"],
     ] {
         assert!(is_healthy(command, REFUSED), "{command:?}");
@@ -38,7 +39,7 @@ fn a_container_with_a_server_is_as_healthy_as_that() {
         &["redis-server *:6379"][..],
         &["/usr/bin/redis-server", "/etc/redis/mq.conf"],
         &["/sbin/docker-init", "--", "redis-server", "/etc/redis/mq.conf", "--requirepass", "secret"],
-        &["/usr/bin/tini", "--", "redis-server"],
+        &["/run/podman-init", "--", "redis-server"],
     ] {
         let healthy = [ANSWERS, PASSWORD, REFUSED, NO_MODULE].map(|redis_cli| is_healthy(command, redis_cli));
         assert_eq!(healthy, [true, true, false, false], "{command:?}");
