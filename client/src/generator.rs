@@ -74,7 +74,6 @@ impl Generator {
     async fn publish(&self, leader: &Leader) -> Error {
         let mut trouble = Trouble::default();
         let mut pace = Pace::new(self, leader.next_number());
-        let mut pushed_before = false;
         loop {
             let numbers = match pace.draw(leader.queue()).await {
                 Ok(numbers) => numbers,
@@ -90,8 +89,8 @@ impl Generator {
             match push_until_known(leader, &numbers, &mut trouble).await {
                 Outcome::Accepted => {
                     pace.accepted(numbers.len());
-                    if !pushed_before {
-                        pushed_before = true;
+                    if !leader.has_published() {
+                        leader.note_published();
                         self.note_first_push(leader, numbers.first().copied().unwrap_or_default()).await;
                     }
                 }
@@ -103,6 +102,8 @@ impl Generator {
                         "going on from the number that the queue expects"
                     );
                     pace.counter = Counter::resumed_at(expected);
+                    // One that goes on expecting another number is not asked in a tight loop.
+                    trouble.backoff.wait().await;
                 }
                 Outcome::Over(error) => return error,
             }

@@ -6,7 +6,7 @@
 //! reader that closes it gets its last lines again. What a reader has taken is its own affair. So a reader has to read:
 //! one that first waits for the end of this program waits for ever.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::connection::{LONGEST_SILENCE, Portion};
 use crate::error::{Error, Result};
-use crate::output::{MessageFormat, payload_field};
+use crate::legible::plain_payload;
+use crate::output::{MessageFormat, payload_field, tell, write_json};
 use crate::queue::{Bond, Drain, ErroredMessage, Queue, Receipt};
 
 /// Messages per round: claimed, printed, flushed and acknowledged together.
@@ -36,16 +37,30 @@ pub enum End {
     Unread,
 }
 
-/// Drains the error store of `queue` to standard output, as text each payload as it is and a newline, claiming each round
-/// for `lease` and for as long as the connection lasts; a slow reader keeps its claims.
+/// Where messages are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Paper {
+    /// A terminal, which payloads must not control.
+    Terminal,
+    /// A pipe or a file, which gets every byte of a payload as it is.
+    Other,
+}
+
+/// Drains the error store of `queue` to standard output, claiming each round for `lease` and for as long as the connection
+/// lasts; a slow reader keeps its claims. Text is each payload and a newline: as it is, or at a terminal without what controls
+/// it. A payload that has line breaks of its own is announced on standard error, because it looks like several.
 pub async fn print_errors(queue: &Queue, lease: Duration, format: MessageFormat) -> Result<End> {
-    let mut drained = 0;
+    let (mut drained, mut warned) = (0, format == MessageFormat::Json);
     let mut drainer = Drainer { queue: queue.clone(), lease, portion: Portion::new(CHUNK, CHUNK, lease) };
     loop {
         let messages = drainer.next_round().await?;
         let count = messages.len() as u64;
         if count == 0 {
             return Ok(End::Drained(drained));
+        }
+        if !warned && messages.iter().any(has_line_break) {
+            warned = true;
+            tell(LINE_BREAK);
         }
         let taken = take(&drainer.queue, lease, messages, format).await;
         let acked = match taken.inspect_err(|error| warn_of_repetition(error, count))? {
@@ -61,6 +76,13 @@ pub async fn print_errors(queue: &Queue, lease: Duration, format: MessageFormat)
         }
         drained += acked;
     }
+}
+
+const LINE_BREAK: &str = "client: a payload has a line break in it, so that a line of this output is not always a message; \
+    --format json prints one object for each";
+
+fn has_line_break(message: &ErroredMessage) -> bool {
+    message.payload.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
 }
 
 /// Claims errors in rounds, as many at once as the link carries in time.
@@ -168,9 +190,11 @@ async fn print_while_extending(
 }
 
 fn print(messages: &[ErroredMessage], format: MessageFormat) -> io::Result<()> {
-    let mut out = BufWriter::new(standard_output()?);
+    let out = standard_output()?;
+    let paper = if out.is_terminal() { Paper::Terminal } else { Paper::Other };
+    let mut out = BufWriter::new(out);
     for message in messages {
-        write_line(&mut out, message, format)?;
+        write_line(&mut out, message, format, paper)?;
     }
     out.flush()?;
     until_read(out.get_ref())
@@ -218,10 +242,11 @@ fn until_read<T>(_out: T) -> io::Result<()> {
     Ok(())
 }
 
-fn write_line(out: &mut impl Write, message: &ErroredMessage, format: MessageFormat) -> io::Result<()> {
-    match format {
-        MessageFormat::Text => out.write_all(&message.payload)?,
-        MessageFormat::Json => serde_json::to_writer(&mut *out, &object(message))?,
+fn write_line(out: &mut impl Write, message: &ErroredMessage, format: MessageFormat, paper: Paper) -> io::Result<()> {
+    match (format, paper) {
+        (MessageFormat::Text, Paper::Other) => out.write_all(&message.payload)?,
+        (MessageFormat::Text, Paper::Terminal) => out.write_all(plain_payload(&message.payload).as_bytes())?,
+        (MessageFormat::Json, _) => write_json(out, &object(message))?,
     }
     out.write_all(b"\n")
 }
@@ -256,20 +281,24 @@ mod tests {
         }
     }
 
-    fn rendered(messages: &[ErroredMessage], format: MessageFormat) -> Vec<u8> {
+    fn rendered(messages: &[ErroredMessage], format: MessageFormat, paper: Paper) -> Vec<u8> {
         let mut text = Vec::new();
-        messages.iter().for_each(|message| write_line(&mut text, message, format).unwrap());
+        messages.iter().for_each(|message| write_line(&mut text, message, format, paper).unwrap());
         text
     }
 
     #[test]
     fn text_is_the_payload_and_a_newline() {
-        assert_eq!(rendered(&[errored(b"17"), errored(b"\xff")], MessageFormat::Text), b"17\n\xff\n");
+        let messages = [errored(b"17"), errored(b"\xff\x1b[2J\n")];
+        assert_eq!(rendered(&messages, MessageFormat::Text, Paper::Other), b"17\n\xff\x1b[2J\n\n");
+        let shown = rendered(&messages, MessageFormat::Text, Paper::Terminal);
+        assert_eq!(String::from_utf8(shown).unwrap(), "17\n\u{fffd}·[2J\\n\n");
     }
 
     #[test]
     fn json_is_one_object_per_line_with_all_fields() {
-        let text = String::from_utf8(rendered(&[errored(b"17\n"), errored(b"\xff\x00")], MessageFormat::Json)).unwrap();
+        let messages = [errored(b"17\n"), errored(b"\xff\x00")];
+        let text = String::from_utf8(rendered(&messages, MessageFormat::Json, Paper::Other)).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(
             lines[0],

@@ -16,7 +16,7 @@
 use redis::Script;
 use redis::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Brief, Error, Result};
 use crate::leadership::Leader;
 use crate::queue::{Failure, Queue, Receipt, millis};
 
@@ -135,7 +135,7 @@ impl Ledger {
                 queue.name()
             ))),
             Err(error) => Err(error),
-            Ok(other) => Err(Error::Unexpected(format!("the ledger's script answered {other:?}"))),
+            Ok(other) => Err(Error::Unexpected(format!("the ledger's script answered {}", Brief(&other)))),
         }
     }
 

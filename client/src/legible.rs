@@ -36,14 +36,44 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// Text of unknown origin on one line, in its own order, without control characters.
+/// Text of unknown origin on one line, in its own order, without characters that control a terminal or cannot be seen.
 pub(crate) fn plain(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() || is_order(c) { CONTROL } else { c }).collect()
+    String::from_utf8_lossy(bytes).chars().map(|c| if controls(c) { CONTROL } else { c }).collect()
 }
 
-/// Whether a character begins another line, or turns the direction of what follows.
-fn is_order(c: char) -> bool {
-    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// The same for a text that has several lines.
+pub(crate) fn plain_lines(text: &str) -> String {
+    text.chars().map(|c| if controls(c) && c != '\n' { CONTROL } else { c }).collect()
+}
+
+/// The same for a payload that stands on a line of its own: its line ends show as `\n` and `\r`.
+pub(crate) fn plain_payload(payload: &[u8]) -> String {
+    let mut shown = String::with_capacity(payload.len());
+    for c in String::from_utf8_lossy(payload).chars() {
+        match c {
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            c if controls(c) => shown.push(CONTROL),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Whether a character does something to a terminal (C0, DEL, C1), begins another line, turns the direction of what follows,
+/// or takes no room so that texts look alike that are not.
+pub(crate) fn controls(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{feff}'
+        )
 }
 
 /// How many columns a text takes.
@@ -109,6 +139,12 @@ mod tests {
     fn nothing_of_unknown_origin_controls_the_terminal() {
         assert_eq!(plain(b"a\x1b[2Jb\r\n\xff"), "a·[2Jb··\u{fffd}");
         assert_eq!(plain("a\u{202e}b\u{2028}c\u{9b}d".as_bytes()), "a·b·c·d");
+        for hidden in ['\u{61c}', '\u{200b}', '\u{200e}', '\u{200f}', '\u{2066}', '\u{feff}', '\u{7f}', '\u{85}', '\t']
+        {
+            assert_eq!(plain(format!("a{hidden}b").as_bytes()), "a·b", "{hidden:?}");
+        }
+        assert_eq!(plain_lines("one\x1b[2J\ntwo\r\u{202e}"), "one·[2J\ntwo··");
+        assert_eq!(plain_payload(b"17\n18\r\x1bc\xff"), "17\\n18\\r·c\u{fffd}");
     }
 
     #[test]

@@ -10,11 +10,14 @@ use serde_json::json;
 use crate::connection::Portion;
 use crate::error::{Error, Result};
 use crate::legible::{left, plain, shortened, span, width};
-use crate::output::{MessageFormat, payload_field, show, tell};
-use crate::queue::{Id, Peeked, Queue, Redrive, State, millis};
+use crate::output::{MessageFormat, json_line, payload_field, show, tell};
+use crate::queue::{Id, Peek, Peeked, Queue, Redrive, State, millis};
 
 /// Messages per MQ.PEEK; as many as it shows at once.
 const PAGE: usize = 1_000;
+
+/// Ids per MQ.REDRIVE.
+const REDRIVEN_AT_ONCE: usize = 10_000;
 
 /// A page that takes longer is none to be doubled.
 const GOOD_TIME: Duration = Duration::from_secs(10);
@@ -28,13 +31,20 @@ const WIDEST_REASON: usize = 40;
 /// … and the last one is never narrower.
 const NARROWEST_PAYLOAD: usize = 12;
 
-/// Of a payload so many bytes are looked at: more than any terminal is wide.
-const LARGEST_EXCERPT: usize = 2_048;
+/// Of a payload so many bytes are asked for where it is shown on one line: more than any terminal is wide.
+pub(crate) const EXCERPT: u32 = 1_024;
+
+/// Stands for the rest of a payload of which only the first bytes were asked for.
+const REST: char = '…';
 
 /// Prints the errors of `queue` by id, at most `count` if given. They stay where they are. What was printed, or why it
 /// could not be; that nobody reads on is an `io::Error` like any other.
 pub async fn print_errors(queue: &Queue, count: Option<u64>, format: MessageFormat) -> Result<io::Result<()>> {
-    let mut pages = Pages { queue: queue.clone(), portion: Portion::new(PAGE, PAGE, GOOD_TIME), after: None };
+    let excerpts = match format {
+        MessageFormat::Text => Some(EXCERPT),
+        MessageFormat::Json => None,
+    };
+    let mut pages = Pages::new(queue, excerpts);
     let mut left = count.unwrap_or(u64::MAX);
     let mut table = None;
     while left > 0 {
@@ -44,7 +54,7 @@ pub async fn print_errors(queue: &Queue, count: Option<u64>, format: MessageForm
         }
         left = left.saturating_sub(page.len() as u64);
         let text = match format {
-            MessageFormat::Json => page.iter().map(|error| format!("{}\n", object(error))).collect(),
+            MessageFormat::Json => page.iter().map(|error| json_line(&object(error))).collect(),
             MessageFormat::Text => {
                 let now_ms = server_clock_ms(&pages.queue).await;
                 match &table {
@@ -70,21 +80,34 @@ pub async fn print_errors(queue: &Queue, count: Option<u64>, format: MessageForm
 struct Pages {
     queue: Queue,
     portion: Portion,
+    /// How many bytes of each payload are wanted; `None`: all.
+    bytes: Option<u32>,
     /// The last id seen.
     after: Option<Id>,
 }
 
 impl Pages {
-    /// At most `left` more errors; none at the end. Errors: the server does not answer, or not even one error arrives.
+    fn new(queue: &Queue, bytes: Option<u32>) -> Self {
+        Self { queue: queue.clone(), portion: Portion::new(PAGE, PAGE, GOOD_TIME), bytes, after: None }
+    }
+
+    /// At most `left` more errors; none at the end. Errors: the server does not answer, or not even one error arrives, or it
+    /// shows again what it has shown.
     async fn next(&mut self, left: u64) -> Result<Vec<Peeked>> {
         loop {
             let (asked_at, count) = (Instant::now(), left.min(self.portion.count() as u64));
-            match self.queue.peek(State::Errors, self.after, count).await {
+            match self.queue.peek(State::Errors, &Peek { after: self.after, count, bytes: self.bytes }).await {
                 Err(Error::TooSlow(_)) if self.portion.was_too_much() => self.queue = self.queue.open_again().await?,
                 page => {
                     let page = page?;
                     self.portion.arrived(asked_at);
-                    self.after = page.last().map(|last| last.id).or(self.after);
+                    let (first, last) = (page.first().map(|first| first.id), page.last().map(|last| last.id));
+                    if let (Some(first), Some(after)) = (first, self.after)
+                        && first <= after
+                    {
+                        return Err(Error::Unexpected(format!("MQ.PEEK … AFTER {after} shows the id {first}")));
+                    }
+                    self.after = last.or(self.after);
                     return Ok(page);
                 }
             }
@@ -92,19 +115,54 @@ impl Pages {
     }
 }
 
-/// Makes errors ready again and prints how many.
-pub async fn redrive(queue: &Queue, which: &Redrive, format: MessageFormat) -> Result<io::Result<()>> {
-    let redriven = queue.redrive(which).await?;
-    if let Redrive::Ids(ids) = which
-        && (redriven as usize) < ids.len()
-    {
-        let missing = ids.len() - redriven as usize;
-        tell(&format!("{missing} of {} ids: not in the error store, or being drained at this moment", ids.len()));
-    }
+/// Which errors a person has chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// All that are in the error store now.
+    All,
+    /// These.
+    Ids(Vec<Id>),
+}
+
+/// Makes errors ready again, as many at once as the server takes, and prints how many.
+pub async fn redrive(queue: &Queue, chosen: Chosen, format: MessageFormat) -> Result<io::Result<()>> {
+    let redriven = match chosen {
+        Chosen::All => redrive_all(queue).await?,
+        Chosen::Ids(ids) => {
+            let redriven = redrive_these(queue, &ids).await?;
+            if redriven < ids.len() as u64 {
+                let (missing, all) = (ids.len() as u64 - redriven, ids.len());
+                tell(&format!("{missing} of {all} ids: not in the error store, or being drained at this moment"));
+            }
+            redriven
+        }
+    };
     Ok(show(&match format {
         MessageFormat::Text => format!("{redriven} redriven\n"),
-        MessageFormat::Json => format!("{}\n", json!({ "redriven": redriven })),
+        MessageFormat::Json => json_line(&json!({ "redriven": redriven })),
     }))
+}
+
+/// Goes through the error store by id. Messages that fail again meanwhile are not met again, so this ends whatever their
+/// handlers do.
+async fn redrive_all(queue: &Queue) -> Result<u64> {
+    let (mut pages, mut redriven) = (Pages::new(queue, Some(0)), 0);
+    loop {
+        let page = pages.next(u64::MAX).await?;
+        if page.is_empty() {
+            return Ok(redriven);
+        }
+        let ids: Vec<Id> = page.iter().filter(|error| error.receipt.is_none()).map(|error| error.id).collect();
+        redriven += redrive_these(&pages.queue, &ids).await?;
+    }
+}
+
+async fn redrive_these(queue: &Queue, ids: &[Id]) -> Result<u64> {
+    let mut redriven = 0;
+    for ids in ids.chunks(REDRIVEN_AT_ONCE) {
+        redriven += queue.redrive(&Redrive::Ids(ids.to_vec())).await?;
+    }
+    Ok(redriven)
 }
 
 /// The server's time in milliseconds since 1970, by which errors are dated; this host's if the server would not tell.
@@ -137,7 +195,13 @@ pub(crate) fn consumer(error: &Peeked) -> String {
 
 /// How its payload begins.
 pub(crate) fn excerpt(error: &Peeked) -> String {
-    plain(error.payload.get(..LARGEST_EXCERPT).unwrap_or(&error.payload))
+    let mut excerpt = plain(&error.payload);
+    if error.payload_bytes.is_some_and(|whole| whole > error.payload.len() as u64) {
+        // The cut may have gone through a character.
+        excerpt.truncate(excerpt.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
+        excerpt.push(REST);
+    }
+    excerpt
 }
 
 fn columns() -> usize {
@@ -221,6 +285,7 @@ pub(crate) mod tests {
         Peeked {
             id: Id(id),
             payload: payload.to_vec(),
+            payload_bytes: None,
             deliveries: 3,
             priority: 0,
             receipt: None,
@@ -264,6 +329,14 @@ pub(crate) mod tests {
     fn an_error_that_somebody_drains_says_so() {
         let error = Peeked { receipt: Some(Receipt(5)), ..errored(1, "why", b"") };
         assert_eq!(reason(&error), "(being drained) why");
+    }
+
+    #[test]
+    fn a_payload_that_was_cut_says_so_and_not_in_the_middle_of_a_character() {
+        let cut = Peeked { payload_bytes: Some(9), ..errored(1, "", "abé".as_bytes().get(..3).unwrap()) };
+        assert_eq!(excerpt(&cut), "ab…");
+        let whole = Peeked { payload_bytes: Some(2), ..errored(1, "", b"ab") };
+        assert_eq!(excerpt(&whole), "ab");
     }
 
     #[test]

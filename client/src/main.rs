@@ -7,12 +7,17 @@ use std::sync::Arc;
 use client::connection::{Connection, Endpoint};
 use client::get_errors::End;
 use client::options::{Command, Common, Demo, Errors, ErrorsAction, Options};
-use client::output::{Format, MessageFormat, tell, unblock_stderr, unless_left};
+use client::output::{Format, MessageFormat, tell, tell_lines, unblock_stderr, unless_left, write_field};
 use client::queue::Queue;
 use client::shutdown::Shutdown;
 use client::{Error, demo, get_errors, list_errors, stats};
 use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::debug_fn;
+
+/// A peer refused a queue into which others have pushed.
+const NOT_OURS: u8 = 2;
 
 /// The demo was interrupted: as a shell would report it.
 const INTERRUPTED: u8 = 130;
@@ -28,7 +33,10 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             tell(&format!("client: {error}"));
-            ExitCode::FAILURE
+            match error {
+                Error::NotOurs { .. } => ExitCode::from(NOT_OURS),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -39,8 +47,10 @@ fn start_logging(options: &Options, stderr: NonBlocking) {
         return;
     }
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    let fields = debug_fn(|out, field, value| write_field(out, field.name(), value));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .fmt_fields(fields.delimited(" "))
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(stderr)
@@ -82,7 +92,7 @@ async fn run_errors(common: &Common, errors: &Errors) -> Result<ExitCode, Error>
     let (queue, format) = (queue(&endpoint(common)?).await?, format_of_messages(common)?);
     unless_left(match &errors.action {
         None => list_errors::print_errors(&queue, errors.count, format).await?,
-        Some(ErrorsAction::Redrive(which)) => list_errors::redrive(&queue, &which.into(), format).await?,
+        Some(ErrorsAction::Redrive(which)) => list_errors::redrive(&queue, which.into(), format).await?,
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -113,7 +123,7 @@ async fn run_demo(common: &Common, options: &Demo) -> Result<ExitCode, Error> {
             Ok(true) => Ok(ExitCode::SUCCESS),
             Ok(false) => Ok(ExitCode::FAILURE),
             Err(failure) => {
-                tell(&format!("client demo: {failure}"));
+                tell_lines(&format!("client demo: {failure}"));
                 Ok(ExitCode::FAILURE)
             }
         },

@@ -50,12 +50,15 @@ pub struct Peer<H> {
     pub retries: Retries,
     /// Where completions are noted, if anywhere.
     pub ledger: Option<Ledger>,
+    /// Whether it also works on a queue into which others than the generators of `producer` have pushed.
+    pub any_queue: bool,
 }
 
 impl<H: EventHandler> Peer<H> {
     /// Runs until asked to end. Then it claims no more, gives back what it has not started, resigns, and finishes what
     /// it has started. Errors: the server cannot serve this queue at all (no module, another type, no permission), found
-    /// out at the beginning; later the peer only waits for better times.
+    /// out at the beginning; later the peer only waits for better times. `NotOurs`, at the beginning and when it was elected:
+    /// others have pushed into the queue.
     pub async fn run(self, shutdown: &Shutdown) -> Result<()> {
         let info = tokio::select! {
             checked = self.check() => checked?,
@@ -66,16 +69,21 @@ impl<H: EventHandler> Peer<H> {
         let handling = self.start_handling(watched);
         let led = self.lead_again_and_again(&stance, shutdown).await;
         stance.send_replace(Stance::Finish);
-        if let Some(leader) = led {
-            leader.resign().await;
-        }
+        let ended = match led {
+            Ok(Some(leader)) => {
+                leader.resign().await;
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(refusal) => Err(refusal),
+        };
         if let Some(handling) = handling
             && let Err(error) = handling.await
         {
             tracing::error!(%error, "the handling ended early");
         }
         tracing::info!("stopped");
-        Ok(())
+        ended
     }
 
     /// Waits for the server, then asks it for the queue.
@@ -98,7 +106,22 @@ impl<H: EventHandler> Peer<H> {
 
     async fn ask_once(&self) -> Result<Info> {
         let connection = Connection::open(&self.endpoint).await?;
-        Queue::new(connection, self.endpoint.queue()).info().await
+        let queue = Queue::new(connection, self.endpoint.queue());
+        let info = queue.info().await?;
+        if !self.any_queue {
+            // Asked for after the figures, because the generators push on meanwhile.
+            self.check_pushed(&info, queue.seq(&self.producer, None).await?)?;
+        }
+        Ok(info)
+    }
+
+    /// Errors: more was pushed than the generators, from which number `next` is expected, can have pushed.
+    fn check_pushed(&self, info: &Info, next: u64) -> Result<()> {
+        let pushed = info.number("pushed")?;
+        match pushed > next {
+            true => Err(Error::NotOurs { queue: self.endpoint.queue().to_owned(), pushed, generated: next }),
+            false => Ok(()),
+        }
     }
 
     /// The queue has the last word on how often a message is delivered.
@@ -132,11 +155,16 @@ impl<H: EventHandler> Peer<H> {
         Some(tokio::spawn(handling.run(stance)))
     }
 
-    /// Stands by and leads until asked to end; the leadership that is held then, if any.
-    async fn lead_again_and_again(&self, stance: &watch::Sender<Stance>, shutdown: &Shutdown) -> Option<Leader> {
+    /// Stands by and leads until asked to end. Returns the leadership that is held then, if any. Errors: `NotOurs`; the
+    /// leadership is given up.
+    async fn lead_again_and_again(
+        &self,
+        stance: &watch::Sender<Stance>,
+        shutdown: &Shutdown,
+    ) -> Result<Option<Leader>> {
         if self.role == Role::Handler {
             shutdown.requested().await;
-            return None;
+            return Ok(None);
         }
         let candidate = Candidate {
             endpoint: Arc::clone(&self.endpoint),
@@ -144,19 +172,43 @@ impl<H: EventHandler> Peer<H> {
             lease: self.lease,
             producer: self.producer.clone(),
         };
+        let mut backoff = Backoff::new();
         loop {
             let leader = tokio::select! {
                 leader = candidate.stand_by() => leader,
-                () = shutdown.requested() => return None,
+                () = shutdown.requested() => return Ok(None),
             };
             stance.send_replace(Stance::Pause);
-            tokio::select! {
-                error = self.generator.generate(&leader) => {
-                    tracing::warn!(token = %leader.token(), %error, "no longer leading");
-                }
-                () = shutdown.requested() => return Some(leader),
+            let error = tokio::select! {
+                error = self.lead(&leader) => error,
+                () = shutdown.requested() => return Ok(Some(leader)),
+            };
+            if matches!(error, Error::NotOurs { .. }) {
+                leader.resign().await;
+                return Err(error);
             }
+            tracing::warn!(token = %leader.token(), %error, "no longer leading");
             stance.send_replace(Stance::Claim);
+            if leader.has_published() {
+                backoff.reset();
+                continue;
+            }
+            // Whoever elects and then refuses is not asked in a tight loop.
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = shutdown.requested() => return Ok(None),
+            }
         }
+    }
+
+    /// Generates until the leadership ends, if the queue is the generators' own. Returns why it does not lead any more.
+    async fn lead(&self, leader: &Leader) -> Error {
+        if !self.any_queue {
+            let checked = leader.queue().info().await.and_then(|info| self.check_pushed(&info, leader.next_number()));
+            if let Err(error) = checked {
+                return error;
+            }
+        }
+        self.generator.generate(leader).await
     }
 }

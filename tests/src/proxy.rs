@@ -29,6 +29,8 @@ struct State {
     blocked: bool,
     /// How many bytes pass in a second, each way of each link; `None`: as many as come.
     bytes_per_second: Option<u32>,
+    /// The longest answer that passes at once: of a longer one so much passes, and then nothing more on its link.
+    longest_answer: Option<usize>,
     closed: bool,
     accepted: u64,
     links: Vec<(Weak<Link>, JoinHandle<()>)>,
@@ -40,6 +42,15 @@ struct Link {
     client: TcpStream,
     server: OnceLock<TcpStream>,
     budget: Mutex<Budget>,
+}
+
+/// A direction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To the server.
+    There,
+    /// To the client.
+    Back,
 }
 
 struct Budget {
@@ -73,6 +84,7 @@ impl Proxy {
             target,
             blocked: false,
             bytes_per_second: None,
+            longest_answer: None,
             closed: false,
             accepted: 0,
             links: Vec::new(),
@@ -123,6 +135,12 @@ impl Proxy {
     /// A slow network: from now on so many bytes pass in a second, each way of each connection.
     pub fn throttle(&self, bytes_per_second: u32) {
         self.net.state().bytes_per_second = Some(bytes_per_second.max(1));
+    }
+
+    /// From now on, where so many bytes or more come from the server in one go, so many pass, and then nothing more on that
+    /// connection: an answer that stops half-way. It stays open, and what the client sends still passes.
+    pub fn stop_answers_at(&self, bytes: usize) {
+        self.net.state().longest_answer = Some(bytes);
     }
 
     /// Passes new connections on to another server; those that are open stay where they are.
@@ -183,10 +201,10 @@ impl Net {
             let (net, link) = (Arc::clone(self), Arc::clone(link));
             spawn(port, move || {
                 let server = link.server.get().expect("it was set before this thread began");
-                net.pump(&link, server, &link.client);
+                net.pump(&link, server, &link.client, Way::Back);
             })
         };
-        self.pump(link, &link.client, server);
+        self.pump(link, &link.client, server, Way::There);
         back.join().expect("the way back does not panic");
     }
 
@@ -204,8 +222,16 @@ impl Net {
         }
     }
 
+    /// Waits until the link is cut.
+    fn until_cut(&self, link: &Link) {
+        let mut state = self.state();
+        while !state.closed && !link.budget().cut {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Passes on what `from` sends, and its end.
-    fn pump(&self, link: &Link, mut from: &TcpStream, mut to: &TcpStream) {
+    fn pump(&self, link: &Link, mut from: &TcpStream, mut to: &TcpStream, way: Way) {
         let mut bytes = [0; 16 << 10];
         loop {
             let read = match from.read(&mut bytes) {
@@ -221,6 +247,11 @@ impl Net {
                 return;
             };
             self.take_time_for(n);
+            let longest = self.state().longest_answer.filter(|longest| way == Way::Back && n >= *longest);
+            if let Some(longest) = longest {
+                let _ = to.write_all(&bytes[..longest]);
+                return self.until_cut(link);
+            }
             let n = link.take_up(n);
             if to.write_all(&bytes[..n]).is_err() || link.passed_on(n) {
                 break;

@@ -37,7 +37,13 @@ pub struct Terminal {
 impl Terminal {
     /// `client ARGUMENTS --redis URL-of-the-server` at a terminal of so many rows and columns.
     #[must_use]
-    pub fn spawn(server: &Server, arguments: &str, (rows, columns): (u16, u16)) -> Self {
+    pub fn spawn(server: &Server, arguments: &str, size: (u16, u16)) -> Self {
+        Self::spawn_bare(format!("{arguments} --redis {}", server.url()), size)
+    }
+
+    /// `client ARGUMENTS`.
+    #[must_use]
+    pub fn spawn_bare(arguments: impl Words, (rows, columns): (u16, u16)) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&ours).expect("an own terminal");
         unlockpt(&ours).expect("an own terminal");
@@ -45,7 +51,7 @@ impl Terminal {
         let line = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("the other end");
         tcsetwinsize(&line, size(rows, columns)).expect("a terminal has a size");
         let end = || Stdio::from(line.try_clone().expect("a file can be shared"));
-        let words = format!("{arguments} --redis {}", server.url()).words();
+        let words = arguments.words();
         let child = Command::new(built("MQ_CLIENT", &format!("client{}", std::env::consts::EXE_SUFFIX)))
             .args(words.into_iter().map(|word| String::from_utf8(word).expect("UTF-8 arguments")))
             .env_remove("REDIS_URL")

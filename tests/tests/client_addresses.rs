@@ -1,6 +1,6 @@
 //! The client finds its server: whatever the address says, whatever the server says first, and after changes of both.
 
-use mq_tests::{Conn, Peer, Sentinel, Server, Waiter, two_nodes, until};
+use mq_tests::{Conn, Peer, Sentinel, Server, Waiter, skip, two_nodes, until};
 
 fn pushed(c: &mut Conn) -> i64 {
     c.fields("MQ.INFO mq").int("pushed")
@@ -35,6 +35,47 @@ fn a_unix_socket_is_an_address() {
     everything_works(&mut server.connect(), &format!("unix://{}", server.dir().join("mq.sock").display()));
 }
 
+/// Lets a server speak TLS on another port, with a certificate for `localhost` that is written into its directory; that port,
+/// or `None` where there is no openssl or the server knows no TLS.
+fn speak_tls(server: &Server, c: &mut Conn) -> Option<u16> {
+    let (certificate, key) = (server.dir().join("cert.pem"), server.dir().join("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext".split(' '))
+        .args(["subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-out"])
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .output();
+    made.ok().filter(|made| made.status.success())?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let (certificate, key) = (certificate.display(), key.display());
+    let files = format!("tls-cert-file {certificate} tls-key-file {key} tls-ca-cert-file {certificate}");
+    c.call(format!("CONFIG SET tls-auth-clients no {files} tls-port {port}")).ok().map(|_| port)
+}
+
+#[test]
+fn tls_is_spoken_to_who_is_trusted_and_the_other_scheme_is_named_where_only_that_would_do() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let Some(port) = speak_tls(&server, &mut c) else { skip!("openssl, or a server with TLS") };
+    everything_works(&mut c, &format!("rediss://127.0.0.1:{port}#insecure"));
+    let certificate = server.dir().join("cert.pem");
+    let stats = |url: String, roots: &std::path::Path| {
+        let environment = [("SSL_CERT_FILE", roots.as_os_str())];
+        Peer::spawn_with(format!("stats --redis {url}"), &environment).finish()
+    };
+    let trusted = stats(format!("rediss://localhost:{port}"), &certificate);
+    assert_eq!(trusted.status.code(), Some(0), "{trusted:?}");
+    let other_name = stats(format!("rediss://127.0.0.1:{port}"), &certificate);
+    assert!(other_name.stderr.contains("invalid peer certificate"), "{other_name:?}");
+    let no_root = stats(format!("rediss://localhost:{port}"), &server.dir().join("none.pem"));
+    assert_eq!(no_root.status.code(), Some(1), "{no_root:?}");
+    let plain = stats(format!("redis://127.0.0.1:{port}"), &certificate);
+    assert!(plain.stderr.contains("write rediss:// in place of redis://"), "{plain:?}");
+    let tls = stats(format!("rediss://127.0.0.1:{}", server.port()), &certificate);
+    assert!(tls.stderr.contains("write redis:// in place of rediss://"), "{tls:?}");
+}
+
 #[test]
 fn a_database_is_part_of_an_address() {
     let server = Server::start();
@@ -59,7 +100,7 @@ fn a_failover_is_followed_when_the_only_named_node_is_gone() {
     until("the replica's link is up", || new.server_info("replication", "master_link_status") == "up");
     let url = format!("redis+cluster://127.0.0.1:{}", primary.port());
     // It tells of none that has not received anything yet.
-    old.int("MQ.PUSH mq MSG a");
+    old.ok("SET sign of-life");
     until("the primary tells of its replica", || {
         format!("{:?}", old.ok("CLUSTER SLOTS")).contains(&replica.port().to_string())
     });

@@ -85,7 +85,8 @@ fn a_handler_asked_to_end_gives_back_what_it_has_not_started_and_finishes_the_re
     let server = Server::start();
     let mut c = server.connect();
     push_numbers(&mut c, 400);
-    let peer = Peer::spawn(&server, "--role handler --concurrency 20 --handler-delay 400ms --ledger ledger");
+    let peer =
+        Peer::spawn(&server, "--role handler --any-queue --concurrency 20 --handler-delay 400ms --ledger ledger");
     until("it is at work", || settled(&mut c) > 0);
     peer.end_well();
     let info = c.balanced("mq");
@@ -100,7 +101,7 @@ fn a_second_signal_ends_it_at_once() {
     let server = Server::start();
     let mut c = server.connect();
     push_numbers(&mut c, 50);
-    let peer = Peer::spawn(&server, "--role handler --concurrency 50 --handler-delay 1h");
+    let peer = Peer::spawn(&server, "--role handler --any-queue --concurrency 50 --handler-delay 1h");
     until("it is at work", || c.fields("MQ.INFO mq").int("claimed") == 50);
     peer.terminate();
     until("it has heard", || peer.stderr().contains("a second signal ends at once"));
@@ -115,7 +116,7 @@ fn a_handler_that_takes_longer_than_its_lease_keeps_its_claim() {
     let server = Server::start();
     let mut c = server.connect();
     push_numbers(&mut c, 40);
-    let _peer = Peer::spawn(&server, "--role handler --handler-delay 6s --lease 2s --ledger ledger");
+    let _peer = Peer::spawn(&server, "--role handler --any-queue --handler-delay 6s --lease 2s --ledger ledger");
     until("all are settled", || settled(&mut c) == 40);
     each_completed_once(&mut c, 40);
     assert_eq!(c.balanced("mq").int("redelivered"), 0);
@@ -126,7 +127,7 @@ fn claims_are_extended_while_completions_are_refused_for_now() {
     let server = Server::start();
     let mut c = server.connect();
     push_numbers(&mut c, 20);
-    let peer = Peer::spawn(&server, "--role handler --handler-delay 500ms --lease 2s --ledger ledger");
+    let peer = Peer::spawn(&server, "--role handler --any-queue --handler-delay 500ms --lease 2s --ledger ledger");
     until("it is at work", || c.fields("MQ.INFO mq").int("claimed") > 10);
     // The script of the ledger is refused when memory is out; everything but a push goes on.
     c.ok("CONFIG SET maxmemory 1");
@@ -149,8 +150,9 @@ fn a_refused_completion_is_given_up_and_the_others_count() {
     c.ok("ACL SETUSER worker on >secret ~* +@all -mq.fail");
     push_numbers(&mut c, 400);
     let url = format!("redis://worker:secret@127.0.0.1:{}", server.port());
-    let peer =
-        Peer::spawn_bare(format!("--role handler --concurrency 100 --handler-delay 1ms --lease 1h --redis {url}"));
+    let peer = Peer::spawn_bare(format!(
+        "--role handler --any-queue --concurrency 100 --handler-delay 1ms --lease 1h --redis {url}"
+    ));
     // 15 % fail, and give their slots back although the server does not want to know.
     until("the others are settled", || {
         let info = c.fields("MQ.INFO mq");
@@ -167,7 +169,7 @@ fn a_ledger_that_is_something_else_lets_nothing_be_completed_without_an_entry() 
         let mut c = server.connect();
         c.int(format!("RPUSH {key} a"));
         push_numbers(&mut c, 30);
-        let peer = Peer::spawn(&server, "--role handler --handler-delay 1ms --ledger ledger --lease 1s");
+        let peer = Peer::spawn(&server, "--role handler --any-queue --handler-delay 1ms --ledger ledger --lease 1s");
         until("it says so", || peer.stderr().contains("one of the keys ledger and ledger:failed is no ledger"));
         assert_eq!(settled(&mut c), 0, "{key}");
         c.int(format!("DEL {key}"));
@@ -184,7 +186,8 @@ fn a_handler_that_may_only_use_the_queue_keeps_its_session() {
     c.ok(format!("ACL SETUSER worker on >secret ~* -@all {words}"));
     push_numbers(&mut c, 20);
     let url = format!("redis://worker:secret@127.0.0.1:{}", server.port());
-    let peer = Peer::spawn_bare(format!("--role handler --concurrency 20 --handler-delay 4s --redis {url}"));
+    let peer =
+        Peer::spawn_bare(format!("--role handler --any-queue --concurrency 20 --handler-delay 4s --redis {url}"));
     until("it is at work", || c.fields("MQ.INFO mq").int("claimed") == 20);
     let finished = peer.end_well();
     let info = c.balanced("mq");
@@ -195,7 +198,7 @@ fn a_handler_that_may_only_use_the_queue_keeps_its_session() {
 fn a_message_whose_claim_was_lost_meanwhile_is_told_of() {
     let server = Server::start();
     let mut c = server.connect();
-    let peer = Peer::spawn(&server, "--role handler --handler-delay 300ms");
+    let peer = Peer::spawn(&server, "--role handler --any-queue --handler-delay 300ms");
     until("a completion comes too late", || {
         c.int("MQ.PUSH mq MSG a");
         for claim in c.maps("MQ.PEEK mq CLAIMED") {
@@ -209,7 +212,7 @@ fn a_message_whose_claim_was_lost_meanwhile_is_told_of() {
 fn claims_that_are_over_when_their_answer_is_read_are_not_started() {
     let server = Server::start();
     let mut c = server.connect();
-    let peer = Peer::spawn(&server, "--role handler --handler-delay 0 --lease 1s");
+    let peer = Peer::spawn(&server, "--role handler --any-queue --handler-delay 0 --lease 1s");
     until("it waits", || c.fields("MQ.INFO mq").int("blocked-consumers") == 1);
     peer.freeze();
     push_numbers(&mut c, 10);
@@ -226,7 +229,7 @@ fn a_handler_asked_to_end_does_not_wait_for_a_dead_server() {
     let mut server = Server::start();
     let mut c = server.connect();
     push_numbers(&mut c, 400);
-    let peer = Peer::spawn(&server, "--role handler --concurrency 200 --handler-delay 1s --lease 1h");
+    let peer = Peer::spawn(&server, "--role handler --any-queue --concurrency 200 --handler-delay 1s --lease 1h");
     until("it is at work", || c.fields("MQ.INFO mq").int("acked") > 0);
     server.kill9();
     peer.end_well();
@@ -237,7 +240,7 @@ fn a_frozen_handlers_messages_go_to_others_and_its_late_completions_count_nothin
     let server = Server::start();
     let mut c = server.connect();
     push_numbers(&mut c, 60);
-    let options = "--role handler --handler-delay 300ms --lease 400ms --ledger ledger";
+    let options = "--role handler --any-queue --handler-delay 300ms --lease 400ms --ledger ledger";
     let sleeper = Peer::spawn(&server, &format!("--name sleeper {options}"));
     until("it is at work", || c.fields("MQ.INFO mq").int("claimed") > 0);
     sleeper.freeze();
@@ -256,7 +259,8 @@ fn a_handler_goes_on_after_its_connections_were_cut() {
     let server = Server::start();
     let mut c = server.connect();
     push_numbers(&mut c, 300);
-    let _peer = Peer::spawn(&server, "--role handler --concurrency 20 --handler-delay 40ms --ledger ledger");
+    let _peer =
+        Peer::spawn(&server, "--role handler --any-queue --concurrency 20 --handler-delay 40ms --ledger ledger");
     for cut in 1..=3 {
         until("it is at work", || settled(&mut c) >= 40 * cut);
         c.int("CLIENT KILL TYPE normal SKIPME yes");

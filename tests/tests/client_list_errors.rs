@@ -1,6 +1,6 @@
 //! `client errors`: lists the failed messages and leaves them; `errors redrive` makes them ready again.
 
-use mq_tests::{Conn, Finished, Peer, Server, left_pipe};
+use mq_tests::{Conn, FakeServer, Finished, Peer, Server, left_pipe};
 
 /// Pushes `n` messages and fails them; their ids.
 fn make_errors(c: &mut Conn, n: usize) -> Vec<i64> {
@@ -108,6 +108,60 @@ fn all_errors_become_ready_again() {
     assert_eq!(ran(&server, "errors redrive --all").stdout, "1500 redriven\n");
     assert_eq!((errors_left(&mut c), c.balanced("mq").int("ready")), (0, 1_500));
     assert_eq!(ran(&server, "--format json errors redrive --all").stdout, "{\"redriven\":0}\n");
+}
+
+#[test]
+fn every_command_names_no_more_than_the_server_takes() {
+    let page = |after: u64| {
+        let error = |id: u64| {
+            format!(
+                "*8\r\n$2\r\nid\r\n:{id}\r\n$7\r\npayload\r\n$0\r\n\r\n$10\r\ndeliveries\r\n:1\r\n$8\r\npriority\r\n:0\r\n"
+            )
+        };
+        let errors: Vec<String> = (after + 1..=(after + 1_000).min(2_500)).map(error).collect();
+        format!("*{}\r\n{}", errors.len(), errors.concat()).into_bytes()
+    };
+    let server = FakeServer::answering(move |words| match words[0].as_str() {
+        "MQ.PEEK" => {
+            let after =
+                words.iter().position(|word| word == "AFTER").map_or(0, |at| words[at + 1].parse().expect("an id"));
+            Some(page(after))
+        }
+        "MQ.REDRIVE" => Some(format!(":{}\r\n", words.len() - 3).into()),
+        _ => None,
+    });
+    let redriven = |arguments: &str| {
+        let words = format!("errors redrive {arguments} --redis {}", server.url());
+        let finished = Peer::spawn_bare(words).finish();
+        assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+        finished.stdout
+    };
+    assert_eq!(redriven("--all"), "2500 redriven\n");
+    let ids: Vec<String> = (1..=12_000).map(|id| id.to_string()).collect();
+    assert_eq!(redriven(&ids.join(" ")), "12000 redriven\n");
+    let counts: Vec<usize> = server.asked("MQ.REDRIVE").iter().map(|asked| asked.words.len() - 3).collect();
+    assert_eq!(counts, [1_000, 1_000, 500, 10_000, 2_000], "each error once, and in portions");
+    for asked in server.asked("MQ.PEEK") {
+        assert!(asked.words.join(" ").contains("COUNT 1000 BYTES 0"), "{asked:?}");
+    }
+}
+
+#[test]
+fn a_list_and_a_redrive_fetch_no_large_payloads() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let payload = vec![b'x'; 20 << 20];
+    for _ in 0..3 {
+        c.int([&b"MQ.PUSH"[..], b"mq", b"MSG", &payload]);
+        let claim = c.claims("MQ.CLAIM mq w").remove(0);
+        c.int(format!("MQ.FAIL mq {}", claim.receipt));
+    }
+    let sent = |c: &mut Conn| c.server_count("stats", "total_net_output_bytes");
+    let before = sent(&mut c);
+    let listed = ran(&server, "errors").stdout;
+    assert_eq!(listed.lines().filter(|line| line.contains("xxx") && line.ends_with('…')).count(), 3, "{listed}");
+    assert_eq!(ran(&server, "errors redrive --all").stdout, "3 redriven\n");
+    assert!(sent(&mut c) - before < 1 << 20, "{} bytes", sent(&mut c) - before);
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn a_handler_cut_off_for_longer_than_its_lease_stops_says_so_and_comes_back() {
     let server = Server::start();
     let mut c = server.connect();
     let proxy = Proxy::to(server.port());
-    let lease = "--role handler --lease 1s --ledger ledger";
+    let lease = "--role handler --any-queue --lease 1s --ledger ledger";
     let cut_off = Peer::spawn_bare(format!("--name far --handler-delay 1h {lease} --redis {}", proxy.url()));
     push(&mut c, 0..50);
     // It has been told, and asks for more.
@@ -87,7 +87,7 @@ fn what_was_handled_while_the_server_was_out_of_reach_is_told_or_given_up_aloud_
     let server = Server::start();
     let mut c = server.connect();
     let proxy = Proxy::to(server.port());
-    let options = "--role handler --lease 1s --handler-delay 400ms --ledger ledger";
+    let options = "--role handler --any-queue --lease 1s --handler-delay 400ms --ledger ledger";
     let cut_off = Peer::spawn_bare(format!("{options} --redis {}", proxy.url()));
     push(&mut c, 0..60);
     until("it is at work", || settled(&mut c) > 0);
@@ -194,7 +194,7 @@ fn a_reply_that_takes_long_to_arrive_is_waited_for() {
     let proxy = Proxy::to(server.port());
     proxy.throttle(150_000);
     let spawn = |arguments| Peer::spawn_bare(format!("{arguments} --redis {}", proxy.url()));
-    let handler = spawn("--role handler --handler-delay 0 --queue other");
+    let handler = spawn("--role handler --any-queue --handler-delay 0 --queue other");
     // What is drained is listed until it has been printed.
     for printing in [spawn("errors --format json"), spawn("getErrors")] {
         let finished = printing.finish();
@@ -223,7 +223,7 @@ fn what_does_not_arrive_before_its_lease_ends_is_asked_for_in_smaller_portions()
     assert!(drained.stderr.contains("asking for fewer messages"), "{}", drained.stderr);
     assert_eq!(figure(&mut c, "drained"), 20);
     push_large(&mut c, 20, 40_000);
-    let handler = Peer::spawn_bare(format!("--role handler --handler-delay 0 --lease 600ms --redis {url}"));
+    let handler = Peer::spawn_bare(format!("--role handler --any-queue --handler-delay 0 --lease 600ms --redis {url}"));
     until("the handler has got them all", || settled(&mut c) == 20);
     assert!(handler.stderr().contains("asking for fewer messages"), "{}", handler.stderr());
 }

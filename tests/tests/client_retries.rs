@@ -109,7 +109,7 @@ fn peers_with_retries_complete_everything_once_and_fail_only_what_failed_every_t
     let mut c = server.connect();
     let push = ["MQ.PUSH", "mq", "MSG"].into_iter().map(str::to_owned).chain((0..LIMIT).map(|n| n.to_string()));
     c.int(push.collect::<Vec<String>>());
-    let options = "--role handler --handler-delay 2ms --concurrency 200 --ledger ledger";
+    let options = "--role handler --any-queue --handler-delay 2ms --concurrency 200 --ledger ledger";
     let peer = Peer::spawn(&server, &format!("{options} --retries 1 --backoff 1ms..5ms"));
     until("all are settled", || {
         let info = c.fields("MQ.INFO mq");

@@ -30,6 +30,22 @@ fn the_view_follows_the_queue() {
 }
 
 #[test]
+fn a_look_at_large_errors_fetches_little_of_them() {
+    let server = Server::start();
+    let mut c = server.connect();
+    for _ in 0..3 {
+        c.int([&b"MQ.PUSH"[..], b"mq", b"MSG", &vec![b'x'; 20 << 20]]);
+        let claim = c.claims("MQ.CLAIM mq w").remove(0);
+        c.int(format!("MQ.FAIL mq {} REASON because", claim.receipt));
+    }
+    let before = c.server_count("stats", "total_net_output_bytes");
+    let _terminal = Terminal::spawn(&server, "stats --watch", SMALL);
+    until("it has looked three times", || c.text("INFO commandstats").contains("cmdstat_mq.peek:calls=3"));
+    let sent = c.server_count("stats", "total_net_output_bytes") - before;
+    assert!(sent < 2 << 20, "{sent} bytes");
+}
+
+#[test]
 fn the_view_takes_the_size_of_the_window() {
     let server = Server::start();
     server.connect().int("MQ.PUSH mq MSG a");

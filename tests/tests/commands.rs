@@ -260,8 +260,11 @@ fn a_count_may_be_65536_and_no_more() {
     let server = Server::start();
     let mut c = server.connect();
     let mut push = vec!["MQ.PUSH", "q", "MSG"];
-    push.resize(3 + 65_540, "x");
-    c.int(push);
+    push.resize(3 + 65_537, "x");
+    assert_eq!(c.refusal(&push[..]), "ERR MSG payload is given more than 65536 times: send several commands");
+    assert_eq!(c.int("EXISTS q"), 0);
+    c.int(&push[..3 + 65_536]);
+    c.int("MQ.PUSH q MSG a b c d");
     assert!(c.refusal("MQ.CLAIM q w COUNT 65537").starts_with("ERR"));
     assert_eq!(c.claims("MQ.CLAIM q w COUNT 65536").len(), 65_536);
     assert_eq!(c.balanced("q").int("ready"), 4);

@@ -133,6 +133,23 @@ fn a_proxy_passes_everything_on_until_it_is_cut() {
 }
 
 #[test]
+fn a_proxy_stops_a_long_answer_half_way_and_lets_the_others_pass() {
+    use std::io::{Read as _, Write as _};
+    let server = plain();
+    server.connect().ok(["SET", "k", &"x".repeat(200)]);
+    let proxy = Proxy::to(server.port());
+    proxy.stop_answers_at(100);
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", proxy.port())).expect("a connection");
+    stream.write_all(b"PING\r\n").expect("it is open");
+    stream.read_exact(&mut [0; 7]).expect("a short answer");
+    stream.write_all(b"GET k\r\n").expect("it is open");
+    stream.read_exact(&mut [0; 100]).expect("half of an answer");
+    stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+    let rest = stream.read(&mut [0; 1]).map_err(|error| error.kind());
+    assert_eq!(rest, Err(std::io::ErrorKind::WouldBlock), "nothing, and no end");
+}
+
+#[test]
 fn a_blocked_proxy_holds_back_everything_and_closes_nothing() {
     let server = plain();
     let proxy = Proxy::to(server.port());

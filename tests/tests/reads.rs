@@ -190,3 +190,36 @@ fn a_paused_queue_gives_no_claims_but_takes_acks_and_pushes() {
     assert_eq!(c.claims("MQ.CLAIM q w COUNT 9").len(), 2);
     c.balanced("q");
 }
+
+#[test]
+fn only_the_first_bytes_of_a_payload_are_shown_where_so_many_are_asked_for() {
+    let server = Server::start();
+    let mut c = server.connect();
+    let ids: Vec<_> = ["", "four", "a longer one"].map(|payload| c.int(["MQ.PUSH", "q", "MSG", payload])).into();
+    for (bytes, shown) in [(0, ["", "", ""]), (4, ["", "four", "a lo"]), (536_870_912, ["", "four", "a longer one"])] {
+        let of_state = format!("MQ.PEEK q READY BYTES {bytes}");
+        let by_id = format!("MQ.PEEK q BYTES {bytes} ID {} {} {}", ids[0], ids[1], ids[2]);
+        for call in [of_state, by_id] {
+            let maps = c.maps(&*call);
+            assert_eq!(maps.iter().map(|map| map.text("payload")).collect::<Vec<_>>(), shown, "{call}");
+            assert_eq!(maps.iter().map(|map| map.int("payload-bytes")).collect::<Vec<_>>(), [0, 4, 12], "{call}");
+        }
+    }
+    assert!(c.maps("MQ.PEEK q READY").iter().all(|map| map.get("payload-bytes").is_none()), "only with BYTES");
+    for bytes in ["-1", "536870913", "few"] {
+        let refusal = c.refusal(format!("MQ.PEEK q READY BYTES {bytes}"));
+        assert!(refusal.starts_with("ERR BYTES n is invalid"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_page_of_large_payloads_is_whole_where_little_of_each_is_asked_for() {
+    let server = Server::start();
+    let mut c = server.connect();
+    for _ in 0..3 {
+        c.int([&b"MQ.PUSH"[..], b"q", b"MSG", &vec![b'a'; 40 << 20]]);
+    }
+    assert_eq!(c.maps("MQ.PEEK q READY").len(), 1, "two are more than 64 MiB");
+    let maps = c.maps("MQ.PEEK q READY BYTES 10");
+    assert_eq!(maps.iter().map(|map| map.int("payload-bytes")).collect::<Vec<_>>(), [40 << 20; 3]);
+}

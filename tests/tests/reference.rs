@@ -335,7 +335,7 @@ fn every_field_of_peek_is_in_its_table() {
     every_state(&mut c, "q");
     let mut fields = BTreeSet::new();
     for state in ["READY", "DELAYED", "CLAIMED", "ERRORS"] {
-        for message in c.maps(format!("MQ.PEEK q {state} COUNT 1000")) {
+        for message in c.maps(format!("MQ.PEEK q {state} COUNT 1000 BYTES 5")) {
             fields.extend(message.names().map(str::to_owned));
         }
     }

@@ -31,6 +31,24 @@ fn a_list_of_ids_is_replied_as_far_as_one_reply_goes() {
 }
 
 #[test]
+fn reasons_and_labels_count_towards_what_one_reply_carries() {
+    const ASKED: usize = 65_536;
+    let server = Server::start();
+    let mut c = server.connect();
+    let group = "g".repeat(255);
+    let id = c.int(format!("MQ.PUSH q GROUP {group} MSG a"));
+    let receipt = c.claim("MQ.CLAIM q w").receipt;
+    c.int(format!("MQ.FAIL q {receipt} REASON {}", "r".repeat(1024)));
+    let call =
+        |times: usize| [&["MQ.PEEK".to_owned(), "q".into(), "ID".into()], &vec![id.to_string(); times][..]].concat();
+    let shown = c.maps(call(ASKED));
+    let carried: usize = shown.iter().map(|error| error.text("reason").len() + error.text("group").len() + 200).sum();
+    assert!(shown.len() < ASKED && (60 << 20..=64 << 20).contains(&carried), "{} of {carried} bytes", shown.len());
+    let refusal = c.refusal(call(ASKED + 1));
+    assert_eq!(refusal, "ERR ID id is given more than 65536 times: send several commands");
+}
+
+#[test]
 fn an_error_that_is_being_drained_stays_as_it_was_whatever_its_drainer_says() {
     let server = Server::start();
     let mut c = server.connect();

@@ -17,13 +17,13 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ConnectionAddr, ConnectionInfo, Value};
 
+use super::PATIENCE;
 use super::address::{nodes, sentinels, server, without_password};
 use super::greeting::without_credentials;
-use super::{PATIENCE, connect, unreachable};
-use crate::error::{Error, Result};
+use super::link::{Link, connect, unreachable};
+use crate::error::{Brief, Error, Result};
 
 /// So many nodes are remembered at most, those of the queue's own slot first.
 const MOST_KNOWN: usize = 64;
@@ -131,10 +131,12 @@ impl Endpoint {
     }
 
     async fn owner_of_slot(&self, seed: &ConnectionInfo) -> Result<ConnectionInfo> {
-        let mut node = connect(seed.clone()).await?;
-        let slot = answer(&mut node, redis::cmd("CLUSTER").arg("KEYSLOT").arg(&self.queue)).await?;
-        let slots = answer(&mut node, redis::cmd("CLUSTER").arg("SLOTS")).await?;
-        let Value::Int(slot) = slot else { return Err(Error::Unexpected(format!("CLUSTER KEYSLOT: {slot:?}"))) };
+        let node = connect(seed.clone()).await?;
+        let slot = answer(&node, redis::cmd("CLUSTER").arg("KEYSLOT").arg(&self.queue)).await?;
+        let slots = answer(&node, redis::cmd("CLUSTER").arg("SLOTS")).await?;
+        let Value::Int(slot) = slot else {
+            return Err(Error::Unexpected(format!("CLUSTER KEYSLOT: {}", Brief(&slot))));
+        };
         let (owner, nodes) = nodes_for(slot, served_in(slots));
         // A node that does not know its own name answers an empty one: it is the node just asked.
         let at = |(host, port): Address| moved_to(seed, if host.is_empty() { host_of(seed) } else { host }, port);
@@ -149,7 +151,7 @@ impl Endpoint {
         let Way::Sentinel { master, node } = &self.way else {
             return Err(Error::Address("not the address of a sentinel".to_owned()));
         };
-        let mut sentinel = match connect(seed.clone()).await {
+        let sentinel = match connect(seed.clone()).await {
             // The password is the servers'; sentinels have often none, or another, and take it amiss.
             Err(error) if !error.is_passing() => {
                 let stranger = without_credentials(seed.redis_settings());
@@ -157,15 +159,15 @@ impl Endpoint {
             }
             connected => connected?,
         };
-        let address = answer(&mut sentinel, redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master)).await?;
-        self.ask_for_sentinels(seed, &mut sentinel, master).await;
+        let address = answer(&sentinel, redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master)).await?;
+        self.ask_for_sentinels(seed, &sentinel, master).await;
         let (host, port): (String, u16) = redis::from_redis_value(address)
             .map_err(|_| unreachable(seed, format!("this sentinel knows no master named {master}")))?;
         Ok(moved_to(node, host, port))
     }
 
     /// Notes which other sentinels one of them knows. It need not tell.
-    async fn ask_for_sentinels(&self, seed: &ConnectionInfo, sentinel: &mut MultiplexedConnection, master: &str) {
+    async fn ask_for_sentinels(&self, seed: &ConnectionInfo, sentinel: &Link, master: &str) {
         let answer = answer(sentinel, redis::cmd("SENTINEL").arg("SENTINELS").arg(master)).await;
         match answer.map(redis::from_redis_value::<Vec<HashMap<String, String>>>) {
             Ok(Ok(others)) => {
@@ -180,8 +182,8 @@ impl Endpoint {
 }
 
 /// What the server answers to a command for which it need not look far.
-pub(super) async fn answer(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value> {
-    match tokio::time::timeout(PATIENCE, command.query_async(connection)).await {
+pub(super) async fn answer(link: &Link, command: &Cmd) -> Result<Value> {
+    match tokio::time::timeout(PATIENCE, link.ask(command)).await {
         Ok(value) => Ok(value?),
         Err(_) => Err(Error::Unanswered(PATIENCE)),
     }

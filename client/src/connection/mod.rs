@@ -8,22 +8,23 @@ mod address;
 mod backoff;
 mod complaint;
 mod endpoint;
+mod framing;
 mod greeting;
+mod link;
 mod portion;
+mod stream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value,
-};
+use redis::{Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
 pub use self::backoff::Backoff;
 pub use self::complaint::Complaint;
 pub use self::endpoint::Endpoint;
+use self::link::{Link, connect};
 pub use self::portion::Portion;
-use crate::error::{Error, Result};
+use crate::error::{Brief, Error, Result};
 
 /// How long a command may take beyond the time for which it may block. A server that is silent for longer is
 /// taken for gone, also when the connection looks open.
@@ -32,9 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the payloads of a reply may take to arrive, while the server answers on another connection.
 const LONGEST_ARRIVAL: Duration = Duration::from_secs(180);
 
-/// How long establishing a connection may take, greetings included.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-
 /// A connection that somebody relies on is not left idle for longer: servers close idle ones (`timeout`), and routers forget
 /// them.
 pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(2);
@@ -42,7 +40,7 @@ pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(2);
 /// An open connection. Clones share it; it closes when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    inner: MultiplexedConnection,
+    link: Link,
     endpoint: Arc<Endpoint>,
     /// Where it leads.
     server: Arc<ConnectionInfo>,
@@ -52,7 +50,7 @@ impl Connection {
     /// Opens a connection to the server that `endpoint` names at this moment; one attempt.
     pub async fn open(endpoint: &Arc<Endpoint>) -> Result<Self> {
         let info = endpoint.resolve().await?;
-        Ok(Self { inner: connect(info.clone()).await?, endpoint: Arc::clone(endpoint), server: Arc::new(info) })
+        Ok(Self { link: connect(info.clone()).await?, endpoint: Arc::clone(endpoint), server: Arc::new(info) })
     }
 
     /// Opens another connection in place of this one, to the server that serves the queue now; one attempt.
@@ -92,9 +90,8 @@ impl Connection {
     /// Sends one command and waits for its answer, `block` (the time for which the command may block)
     /// plus five seconds. Errors: what the server answered; `Unanswered`; `Lost`.
     pub async fn ask(&self, command: &Cmd, block: Duration) -> Result<Value> {
-        let mut inner = self.inner.clone();
         let limit = block.saturating_add(PATIENCE);
-        match tokio::time::timeout(limit, command.query_async(&mut inner)).await {
+        match tokio::time::timeout(limit, self.link.ask(command)).await {
             Ok(answer) => answer.map_err(|error| self.sorted(error)),
             Err(_) => Err(Error::Unanswered(limit)),
         }
@@ -103,8 +100,8 @@ impl Connection {
     /// The same for a command whose answer carries payloads, which a slow link may take minutes for: while the server
     /// answers on another connection, they are waited for. Errors: also `TooSlow`.
     pub async fn ask_for_payloads(&self, command: &Cmd, block: Duration) -> Result<Value> {
-        let (mut inner, asked_at) = (self.inner.clone(), Instant::now());
-        let answer = command.query_async(&mut inner);
+        let asked_at = Instant::now();
+        let answer = self.link.ask(command);
         tokio::pin!(answer);
         let mut limit = block.saturating_add(PATIENCE);
         loop {
@@ -130,8 +127,8 @@ impl Connection {
     /// time.
     async fn server_is_there(&self) -> bool {
         let pinged = async {
-            let mut other = connect(ConnectionInfo::clone(&self.server)).await?;
-            endpoint::answer(&mut other, &redis::cmd("PING")).await
+            let other = connect(ConnectionInfo::clone(&self.server)).await?;
+            endpoint::answer(&other, &redis::cmd("PING")).await
         };
         match pinged.await {
             Ok(_) => true,
@@ -142,8 +139,7 @@ impl Connection {
     /// Sends one command that may block for ever, and waits as long. A server that vanishes silently is
     /// noticed by TCP keepalive only.
     pub async fn ask_without_limit(&self, command: &Cmd) -> Result<Value> {
-        let mut inner = self.inner.clone();
-        command.query_async(&mut inner).await.map_err(|error| self.sorted(error))
+        self.link.ask(command).await.map_err(|error| self.sorted(error))
     }
 
     /// Sends several commands in one go and waits for all the answers; one refused command does not
@@ -152,9 +148,7 @@ impl Connection {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        let mut inner = self.inner.clone();
-        let answers = commands.ignore_errors().query_async::<Vec<redis::RedisResult<Value>>>(&mut inner);
-        match tokio::time::timeout(PATIENCE, answers).await {
+        match tokio::time::timeout(PATIENCE, self.link.ask_all(commands)).await {
             Ok(answers) => Ok(answers?.into_iter().map(|answer| answer.map_err(|error| self.sorted(error))).collect()),
             Err(_) => Err(Error::Unanswered(PATIENCE)),
         }
@@ -185,35 +179,7 @@ impl Connection {
     pub async fn id(&self) -> Result<i64> {
         match self.ask(redis::cmd("CLIENT").arg("ID"), Duration::ZERO).await? {
             Value::Int(id) => Ok(id),
-            other => Err(Error::Unexpected(format!("CLIENT ID: {other:?}"))),
+            other => Err(Error::Unexpected(format!("CLIENT ID: {}", Brief(&other)))),
         }
     }
-}
-
-/// Connects and greets. The crate's own response timeout stays off, because blocking commands must be able to
-/// wait; every command has its limit in [`Connection::ask`].
-async fn connect(info: ConnectionInfo) -> Result<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_PATIENCE)).set_response_timeout(None);
-    let (bare, words) = greeting::own_words(info.clone());
-    let client = redis::Client::open(bare)?;
-    let greeted = async {
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        for word in words {
-            word.query_async::<()>(&mut connection).await?;
-        }
-        Ok::<_, RedisError>(connection)
-    };
-    // The greeting is not covered by the crate's timeouts.
-    match tokio::time::timeout(CONNECT_PATIENCE, greeted).await {
-        Ok(Err(error)) => Err(match Error::from(error) {
-            Error::Lost(reason) => unreachable(&info, reason),
-            other => other,
-        }),
-        Ok(Ok(connection)) => Ok(connection),
-        Err(_) => Err(unreachable(&info, format!("no answer within {CONNECT_PATIENCE:?}"))),
-    }
-}
-
-fn unreachable(info: &ConnectionInfo, reason: String) -> Error {
-    Error::Unreachable { address: info.addr().to_string(), reason }
 }

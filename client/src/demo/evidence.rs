@@ -8,7 +8,7 @@ use redis::Value;
 use super::verdict::Evidence;
 use super::{Failure, Outcome};
 use crate::connection::Connection;
-use crate::error::{Error, Result};
+use crate::error::{Brief, Error, Result};
 use crate::ledger::Ledger;
 
 /// Bytes of a bitfield per command.
@@ -36,7 +36,7 @@ async fn read_string(connection: &Connection, key: &str) -> Result<Vec<u8>> {
                     return Ok(bytes);
                 }
             }
-            other => return Err(Error::Unexpected(format!("GETRANGE {key}: {other:?}"))),
+            other => return Err(Error::Unexpected(format!("GETRANGE {key}: {}", Brief(&other)))),
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::children::Child;
 use super::{Failure, Outcome};
 use crate::connection::{Connection, Endpoint};
+use crate::error::Brief;
 
 /// How long the server may take to answer.
 const START: Duration = Duration::from_secs(10);
@@ -124,7 +125,7 @@ async fn info_number(connection: &Connection, section: &str, name: &str) -> Outc
     let text = match connection.ask(redis::cmd("INFO").arg(section), Duration::ZERO).await? {
         Value::BulkString(text) => String::from_utf8_lossy(&text).into_owned(),
         Value::VerbatimString { text, .. } => text,
-        other => return Err(Failure::new(format!("INFO {section}: {other:?}"))),
+        other => return Err(Failure::new(format!("INFO {section}: {}", Brief(&other)))),
     };
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())

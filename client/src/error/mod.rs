@@ -1,8 +1,11 @@
 //! What can go wrong between a program and its queue, one variant per situation that a caller can act on.
 
 mod advice;
+mod quote;
 
 use std::time::Duration;
+
+pub(crate) use self::quote::Brief;
 
 /// A command that did not do what it was asked, or an answer that never came.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,21 @@ pub enum Error {
         /// The rest of it.
         detail: String,
     },
+    /// Others than the peers' generators have pushed into the queue, so a peer, which only simulates work, leaves it alone.
+    #[error(
+        "the queue {queue} is not the peers' own: {pushed} messages were pushed into it, and the peers' generators account for \
+         {generated}. A peer is the assignment's simulation and no worker for your jobs: it waits a random time, completes most \
+         messages, fails 15 % of them, and once elected it pushes 0, 1, 2 … into the queue. Name another --queue, or add \
+         --any-queue if that is what you want"
+    )]
+    NotOurs {
+        /// The key.
+        queue: String,
+        /// How many messages were pushed into it.
+        pushed: u64,
+        /// The next number that it expects of the generators.
+        generated: u64,
+    },
     /// There is no connection: nobody listens, answers, or knows where to.
     #[error("cannot reach {address}: {reason}")]
     Unreachable {
@@ -105,6 +123,14 @@ impl Error {
     /// Whether the same request may succeed later on: the connection is lost, or the server is busy.
     pub fn is_passing(&self) -> bool {
         self.is_lost() || matches!(self, Self::Busy { .. } | Self::QueueFull(_))
+    }
+
+    /// The error of a command that was to wait and was answered at once without what it was to wait for. A server or proxy that
+    /// cannot wait is asked less and less often.
+    pub(crate) fn answered_early(command: &str) -> Self {
+        Self::Unexpected(format!(
+            "{command} … BLOCK was answered at once although there is nothing yet, as by a server or a proxy that cannot wait"
+        ))
     }
 
     /// Sorts an answer of the server by its first word (`code`); `detail` is what follows it.

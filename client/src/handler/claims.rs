@@ -21,6 +21,10 @@ const BLOCK: Duration = Duration::from_secs(3);
 /// While nothing is claimed: how often the session is checked, which also keeps the server from closing an idle connection.
 const SESSION_CHECK: Duration = Duration::from_secs(1);
 
+/// So long a process that was asked to end waits for the rest of an answer, and for an answer to its last words to the server.
+/// What it has claimed and not started goes back all the same when its connection closes.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
 /// How often a blocked claim is asked to end.
 pub(super) const UNBLOCK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -121,7 +125,10 @@ impl<H: EventHandler> Handling<H> {
                     if lessons.complaint.is_due(&error) {
                         tracing::warn!(%error, "cannot claim");
                     }
-                    lessons.backoff.wait().await;
+                    tokio::select! {
+                        () = lessons.backoff.wait() => {}
+                        () = finished(stance) => {}
+                    }
                 }
             }
         }
@@ -152,30 +159,20 @@ impl<H: EventHandler> Handling<H> {
             error = session_end(session) => return Err(error),
         };
         let count = reserved.count().min(portion.count());
-        let claim = Claim { count, lease: Some(self.lease), block: Some(BLOCK), bond: Bond::Session };
         let asked_at = Instant::now();
-        let answer = session.queue.claim(&self.consumer, &claim);
-        tokio::pin!(answer);
-        let messages = tokio::select! {
-            messages = &mut answer => messages?,
-            () = unwanted(stance) => loop {
-                if let Some(id) = session.id {
-                    let server = session.queue.connection().server().clone();
-                    running.ask(Errand::Unblock { server, id, asked_at: Instant::now() });
-                }
-                tokio::select! {
-                    messages = &mut answer => break messages?,
-                    () = tokio::time::sleep(UNBLOCK_AGAIN) => {}
-                }
-            },
+        let Some(messages) = self.ask_for_messages(session, running, stance, count).await? else {
+            return Ok(ControlFlow::Break(()));
         };
         let hold = Hold::granted(asked_at, self.lease);
         if *stance.borrow() != Stance::Claim {
-            release(session, &messages, hold).await?;
+            release(session, &messages, hold, stance).await?;
             return Ok(ControlFlow::Continue(()));
         }
+        if messages.is_empty() && asked_at.elapsed() < BLOCK / 2 {
+            return Err(Error::answered_early("MQ.CLAIM"));
+        }
         let claimed = messages.len();
-        let (messages, hold) = self.still_held(session, messages, hold).await?;
+        let (messages, hold) = self.still_held(session, messages, hold, stance).await?;
         if messages.len() < claimed {
             portion.was_too_much();
         } else {
@@ -187,6 +184,43 @@ impl<H: EventHandler> Handling<H> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Claims up to `count` messages and waits for the answer. Returns `None` when the process was asked to end and the
+    /// answer does not come: it may have stopped half-way, and the claims in it end with the session.
+    async fn ask_for_messages(
+        &self,
+        session: &Session,
+        running: &Running,
+        stance: &mut watch::Receiver<Stance>,
+        count: usize,
+    ) -> Result<Option<Vec<Message>>> {
+        let claim = Claim { count, lease: Some(self.lease), block: Some(BLOCK), bond: Bond::Session };
+        let answer = session.queue.claim(&self.consumer, &claim);
+        tokio::pin!(answer);
+        tokio::select! {
+            messages = &mut answer => return messages.map(Some),
+            () = unwanted(stance) => {}
+        }
+        let mut unblocks = tokio::time::interval(UNBLOCK_AGAIN);
+        let given_up = async {
+            finished(stance).await;
+            tokio::time::sleep(LAST_ANSWER).await;
+        };
+        tokio::pin!(given_up);
+        loop {
+            tokio::select! {
+                messages = &mut answer => return messages.map(Some),
+                () = &mut given_up => {
+                    tracing::warn!("the answer to the last claim does not come; what it claimed goes back with the session");
+                    return Ok(None);
+                }
+                _ = unblocks.tick() => if let Some(id) = session.id {
+                    let server = session.queue.connection().server().clone();
+                    running.ask(Errand::Unblock { server, id, asked_at: Instant::now() });
+                },
+            }
+        }
+    }
+
     /// The messages that are worth starting. An answer that was long on its way, or reached a process that had been
     /// stopped, may bring claims that are over: where half of the lease may be gone, they are extended first.
     async fn still_held(
@@ -194,6 +228,7 @@ impl<H: EventHandler> Handling<H> {
         session: &Session,
         mut messages: Vec<Message>,
         hold: Hold,
+        stance: &mut watch::Receiver<Stance>,
     ) -> Result<(Vec<Message>, Hold)> {
         if messages.is_empty() || hold.until > Instant::now() + self.lease / 2 {
             return Ok((messages, hold));
@@ -203,7 +238,7 @@ impl<H: EventHandler> Handling<H> {
             Err(error) if error.is_lost() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "cannot extend what was claimed long ago, giving it back");
-                release(session, &messages, hold).await?;
+                release(session, &messages, hold, stance).await?;
                 return Ok((Vec::new(), hold));
             }
         };
@@ -241,15 +276,34 @@ fn end_session(error: &Error, running: &Running, complaint: &mut Complaint) {
 }
 
 /// Gives back what was claimed but will not be started; while the server is too busy to take it, again and again for as
-/// long as it is ours.
-async fn release(session: &Session, messages: &[Message], hold: Hold) -> Result<()> {
+/// long as it is ours. A process that was asked to end does not wait so long: its session gives back what is left.
+async fn release(
+    session: &Session,
+    messages: &[Message],
+    hold: Hold,
+    stance: &mut watch::Receiver<Stance>,
+) -> Result<()> {
     if messages.is_empty() {
         return Ok(());
     }
     let receipts = receipts_of(messages);
+    let given_up = async {
+        finished(stance).await;
+        tokio::time::sleep(LAST_ANSWER).await;
+    };
+    tokio::select! {
+        released = release_patiently(session, &receipts, hold) => released,
+        () = given_up => {
+            tracing::warn!(n = messages.len(), "the server does not take back what was not started; it goes back with the session");
+            Ok(())
+        }
+    }
+}
+
+async fn release_patiently(session: &Session, receipts: &[Receipt], hold: Hold) -> Result<()> {
     let mut backoff = Backoff::new();
     loop {
-        match session.queue.release(&receipts).await {
+        match session.queue.release(receipts).await {
             Ok(n) => {
                 tracing::info!(n, "released");
                 return Ok(());

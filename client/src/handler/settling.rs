@@ -28,6 +28,9 @@ const LINGER_ABOVE: usize = 64;
 /// How long it waits.
 const LINGER: Duration = Duration::from_millis(4);
 
+/// How long one attempt to end a blocked claim may take: completions wait meanwhile.
+const UNBLOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The part of a process that tells the server what became of the messages.
 pub(super) struct Settling {
     endpoint: Arc<Endpoint>,
@@ -128,8 +131,8 @@ impl Settling {
             }
         }
         if let Some((server, id)) = unblock {
-            let result = self.unblock(&server, id).await;
-            self.report("unblock a claim", result);
+            let result = tokio::time::timeout(UNBLOCK_PATIENCE, self.unblock(&server, id)).await;
+            self.report("unblock a claim", result.unwrap_or(Err(Error::Unanswered(UNBLOCK_PATIENCE))));
         }
         if self.again_at.is_none() {
             self.tell_pending().await;

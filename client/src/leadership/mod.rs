@@ -10,6 +10,7 @@
 mod trust;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -24,8 +25,8 @@ use crate::queue::{Bond, Candidacy, Queue, Token};
 /// this and the patience of the connection.
 const STAND_BY: Duration = Duration::from_secs(5);
 
-/// A stand-by that ends without an election earlier than this was cut short by somebody.
-const SHORTEST_STAND_BY: Duration = Duration::from_millis(100);
+/// So long a leader that resigns waits for the answer. Its leadership ends with the connection all the same.
+const RESIGN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Somebody who wants to lead.
 #[derive(Clone, Debug)]
@@ -72,34 +73,41 @@ impl Candidate {
         }
     }
 
-    /// One stand-by of a few seconds; `None`: somebody else leads still.
+    /// One stand-by of a few seconds; `None`: somebody else leads still. Errors: also a stand-by or a leadership that was cut
+    /// short, so that whoever cuts it short is asked less and less often.
     async fn stand_by_once(&self, queue: &Queue) -> Result<Option<Leader>> {
         let asked_at = Instant::now();
         let candidacy = Candidacy { block: Some(STAND_BY), ..self.candidacy(None) };
         let leadership = queue.lead(&self.name, &candidacy).await?;
         if leadership.is_held_by(&self.name) {
-            return self.take_over(queue, leadership.token).await;
+            return self.take_over(queue, leadership.token).await.map(Some);
         }
-        if asked_at.elapsed() < SHORTEST_STAND_BY {
-            tokio::time::sleep(SHORTEST_STAND_BY).await;
+        match asked_at.elapsed() < STAND_BY / 2 {
+            true => Err(Error::answered_early("MQ.LEADER")),
+            false => Ok(None),
         }
-        Ok(None)
     }
 
     /// An election that came at the end of a wait says nothing about when the lease began. So the leadership is
-    /// renewed and trusted from there; `None`: it is over already.
-    async fn take_over(&self, queue: &Queue, token: Token) -> Result<Option<Leader>> {
+    /// renewed and trusted from there. Errors: `Fenced` when it is over already.
+    async fn take_over(&self, queue: &Queue, token: Token) -> Result<Leader> {
         let sent_at = Instant::now();
         let answer = queue.renew_and_resume(&self.name, &self.candidacy(Some(token)), &self.producer, token).await;
         match answer {
             Ok((leadership, next)) if leadership.is_held_by(&self.name) && leadership.token == token => {
                 tracing::info!(%token, next, "leading");
                 let (trust, _) = watch::channel(TrustWindow::opened(sent_at, self.lease));
-                Ok(Some(Leader { candidate: self.clone(), queue: queue.clone(), token, next, trust }))
+                Ok(Leader {
+                    candidate: self.clone(),
+                    queue: queue.clone(),
+                    token,
+                    next,
+                    trust,
+                    published: AtomicBool::new(false),
+                })
             }
             Ok(_) | Err(Error::Fenced(_)) => {
-                tracing::info!(%token, "elected, but the leadership ended before it could begin");
-                Ok(None)
+                Err(Error::Fenced("this peer was elected, but its leadership ended before it could begin".to_owned()))
             }
             Err(error) => Err(error),
         }
@@ -119,6 +127,8 @@ pub struct Leader {
     next: u64,
     /// Moved on by [`keep`](Self::keep), waited for by [`trusted_until`](Self::trusted_until).
     trust: watch::Sender<TrustWindow>,
+    /// Whether a push was accepted.
+    published: AtomicBool,
 }
 
 impl Leader {
@@ -145,6 +155,16 @@ impl Leader {
     /// The number from which to go on, as the queue said at the take-over.
     pub fn next_number(&self) -> u64 {
         self.next
+    }
+
+    /// Whether it has published anything.
+    pub fn has_published(&self) -> bool {
+        self.published.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it has published something.
+    pub(crate) fn note_published(&self) {
+        self.published.store(true, Ordering::Relaxed);
     }
 
     /// Waits while the lease may not be relied upon; then the time until which it may.
@@ -200,7 +220,8 @@ impl Leader {
 
     /// Gives the leadership up, so that a standby takes over at once.
     pub async fn resign(self) {
-        match self.queue.resign(&self.candidate.name, self.token).await {
+        let resigned = tokio::time::timeout(RESIGN_PATIENCE, self.queue.resign(&self.candidate.name, self.token)).await;
+        match resigned.unwrap_or(Err(Error::Unanswered(RESIGN_PATIENCE))) {
             Ok(true) => tracing::info!(token = %self.token, "resigned"),
             Ok(false) => tracing::info!(token = %self.token, "the leadership had ended already"),
             Err(error) => tracing::warn!(%error, "cannot resign; the leadership ends with the connection"),

@@ -84,10 +84,11 @@ mod tests {
     use crate::options::Options;
 
     /// Every option that stands before or after the subcommand, with a value, and who takes it.
-    const OPTIONS: [(&str, &[&str]); 15] = [
+    const OPTIONS: [(&str, &[&str]); 16] = [
         ("--redis redis://elsewhere", &["", "getErrors", "errors", "errors redrive --all", "stats"]),
         ("--queue q", &["", "getErrors", "errors", "errors redrive --all", "stats", "demo"]),
         ("--role handler", &[""]),
+        ("--any-queue", &[""]),
         ("--interval 1s", &[""]),
         ("--limit 5", &[""]),
         ("--max-backlog 5", &["", "demo"]),

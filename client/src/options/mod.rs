@@ -1,6 +1,7 @@
 //! The command line.
 
 mod belonging;
+mod ending;
 mod spans;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::belonging::sorted;
+use self::ending::end;
 pub use self::spans::Bounds;
 use self::spans::{duration, lease};
 use crate::connection::Endpoint;
@@ -20,9 +22,10 @@ use crate::error::Result;
 use crate::generator::Generator;
 use crate::handler::{Assignment, Retries};
 use crate::ledger::Ledger;
+use crate::list_errors::Chosen;
 use crate::output::Format;
 use crate::peer::{Peer, Role};
-use crate::queue::{Id, Redrive};
+use crate::queue::Id;
 
 /// The producer under whose name all generators of a queue number their messages.
 pub const PRODUCER: &str = "generator";
@@ -30,13 +33,22 @@ pub const PRODUCER: &str = "generator";
 /// Messages that one peer handles at once, unless said otherwise.
 const CONCURRENCY: u32 = 100;
 
-/// Without a subcommand: one peer. It handles messages and stands by; elected, it generates them.
+/// Without a subcommand: one peer of the assignment's simulation.
 #[derive(Debug, Parser)]
-#[command(name = "client", version, about = "A thin client of MQ, the work queue inside Redis")]
-#[command(long_about = "A thin client of MQ, the work queue inside Redis.\n\n\
-    Without a subcommand: one peer. It handles messages and stands by for the leadership; elected, it stops \
-    handling and generates a message every interval. SIGTERM or SIGINT: it finishes what it has begun and ends; \
-    a second one ends it at once. Logs go to stderr (RUST_LOG chooses them), results to stdout.\n\n\
+#[command(
+    name = "client",
+    version,
+    about = "The client of MQ, the job queue inside Redis. Without a subcommand it is a peer of the assignment's simulation, \
+             and no worker for your jobs (see --help)"
+)]
+#[command(long_about = "The client of MQ, the job queue inside Redis.\n\n\
+    Without a subcommand it is one peer of the assignment's SIMULATION. It is NO worker for your jobs: its handler waits a \
+    random time below 1 s, then completes 85 % of the messages and fails 15 %, whatever they say. It stands by for \
+    the leadership; elected, it stops handling and pushes 0, 1, 2 … into the queue, one every interval. It refuses (exit code \
+    2, when it starts and when it is elected) a queue into which others than peers have pushed; --any-queue lets it \
+    work there all the same.\n\n\
+    SIGTERM or SIGINT: it finishes what it has begun and ends; a second one ends it at once. Logs go to stderr (RUST_LOG \
+    chooses them), results to stdout.\n\n\
     Durations are written 500ms, 2s, 5m.")]
 pub struct Options {
     /// What to do; nothing: be a peer.
@@ -54,6 +66,10 @@ pub enum Command {
     ///
     /// Only what was printed is taken. A pipe's reader has to have read it, too: into a pipe, getErrors ends once its
     /// reader has read all, and waits for as long as that takes. Ended before, it loses nothing.
+    ///
+    /// Text is one payload per line: every byte as it is into a pipe or a file; at a terminal nothing that controls it, and
+    /// line breaks as \n. A payload with line breaks of its own looks like several on a pipe: a warning on stderr says so.
+    /// Programs use --format json, one object per message.
     #[command(name = "getErrors", alias = "get-errors")]
     GetErrors,
     /// Lists the failed messages and leaves them where they are; `errors redrive` makes them ready again
@@ -86,6 +102,9 @@ pub struct Common {
     /// What the peer may become
     #[arg(long, global = true, value_enum, default_value_t)]
     pub role: Role,
+    /// Let the peer handle and push also where others have pushed: it completes and fails their messages at random
+    #[arg(long, global = true)]
+    pub any_queue: bool,
     /// Between two generated messages; 0: as fast as it goes
     #[arg(long, global = true, default_value = "500ms", value_parser = duration, value_name = "TIME")]
     pub interval: Duration,
@@ -158,7 +177,7 @@ pub struct Which {
     pub ids: Vec<u64>,
 }
 
-impl From<&Which> for Redrive {
+impl From<&Which> for Chosen {
     /// Ids that were named twice count once.
     fn from(which: &Which) -> Self {
         if which.all {
@@ -203,7 +222,7 @@ pub struct Demo {
 impl Options {
     /// Reads the command line of this process; ends the process, saying why, if it makes no sense.
     pub fn read() -> Self {
-        Self::from_words(std::env::args_os()).unwrap_or_else(|error| error.exit())
+        Self::from_words(std::env::args_os()).unwrap_or_else(|error| end(&error))
     }
 
     fn from_words(
@@ -258,6 +277,7 @@ impl Common {
             handler: Arc::new(Assignment::new(self.handler_delay)),
             retries: Retries { count: self.retries, shortest: self.backoff.shortest, longest: self.backoff.longest },
             ledger,
+            any_queue: self.any_queue,
         })
     }
 }
@@ -339,13 +359,13 @@ mod tests {
         assert_eq!((listing.count, common.queue.as_str()), (Some(5), "q"));
         assert!(listing.action.is_none());
         for (line, expected) in [
-            ("client errors redrive --all --queue q", Redrive::All),
-            ("client errors --queue q redrive 7 3 7", Redrive::Ids(vec![Id(3), Id(7)])),
-            ("client --queue q errors redrive 9", Redrive::Ids(vec![Id(9)])),
+            ("client errors redrive --all --queue q", Chosen::All),
+            ("client errors --queue q redrive 7 3 7", Chosen::Ids(vec![Id(3), Id(7)])),
+            ("client --queue q errors redrive 9", Chosen::Ids(vec![Id(9)])),
         ] {
             let (errors, common) = errors(line);
             let Some(ErrorsAction::Redrive(which)) = &errors.action else { panic!("{line}") };
-            assert_eq!((Redrive::from(which), common.queue.as_str()), (expected, "q"), "{line}");
+            assert_eq!((Chosen::from(which), common.queue.as_str()), (expected, "q"), "{line}");
         }
         for line in [
             "client errors redrive",

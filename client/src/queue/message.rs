@@ -70,8 +70,10 @@ pub struct ErroredMessage {
 pub struct Peeked {
     /// The message's own number.
     pub id: Id,
-    /// The bytes that were pushed.
+    /// The bytes that were pushed, or the first of them, as was asked for.
     pub payload: Vec<u8>,
+    /// How many bytes were pushed, where only the first were asked for.
+    pub payload_bytes: Option<u64>,
     /// How often it has been claimed.
     pub deliveries: u64,
     /// 0 … 255, higher first.
@@ -131,8 +133,8 @@ pub struct Settled {
 /// Which messages [`Queue::redrive`](super::Queue::redrive) makes ready again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redrive {
-    /// Every errored message that is not being drained.
-    All,
+    /// The first ones, by id: as many as the server takes for one command.
+    First,
     /// The first so many, by id.
     Count(u64),
     /// These.

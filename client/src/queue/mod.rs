@@ -16,7 +16,7 @@ pub use self::message::{
     ErroredMessage, Failed, Id, Leadership, Message, Peeked, Receipt, Redrive, Settled, State, Token,
 };
 pub(crate) use self::request::millis;
-pub use self::request::{Bond, Candidacy, Claim, Drain, Failure, Push};
+pub use self::request::{Bond, Candidacy, Claim, Drain, Failure, Peek, Push};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 
@@ -196,7 +196,7 @@ impl Queue {
     pub async fn redrive(&self, which: &Redrive) -> Result<u64> {
         let mut command = self.command("MQ.REDRIVE");
         match which {
-            Redrive::All => {}
+            Redrive::First => {}
             Redrive::Count(count) => {
                 command.arg("COUNT").arg(*count);
             }
@@ -210,14 +210,11 @@ impl Queue {
         self.number(&command).await
     }
 
-    /// MQ.PEEK: up to `count` (at most 1,000) messages in `state`, by id; those whose ids are above `after`, if given.
-    pub async fn peek(&self, state: State, after: Option<Id>, count: u64) -> Result<Vec<Peeked>> {
+    /// MQ.PEEK: messages in `state`, by id.
+    pub async fn peek(&self, state: State, peek: &Peek) -> Result<Vec<Peeked>> {
         let mut command = self.command("MQ.PEEK");
         command.arg(state.word());
-        if let Some(id) = after {
-            command.arg("AFTER").arg(id.0);
-        }
-        command.arg("COUNT").arg(count);
+        peek.write(&mut command);
         reply::peeked(self.ask_for_payloads(&command, None).await?)
     }
 

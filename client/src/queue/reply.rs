@@ -8,7 +8,7 @@ use redis::Value;
 
 use super::info::{Consumer, Figure, Info};
 use super::message::{ErroredMessage, Id, Leadership, Message, Peeked, Receipt, Token};
-use crate::error::{Error, Result};
+use crate::error::{Brief, Error, Result};
 
 pub(super) fn number(value: &Value) -> Result<u64> {
     match value {
@@ -17,7 +17,7 @@ pub(super) fn number(value: &Value) -> Result<u64> {
         Value::SimpleString(digits) => digits.parse().ok(),
         _ => None,
     }
-    .ok_or_else(|| Error::Unexpected(format!("{value:?} where a number belongs")))
+    .ok_or_else(|| Error::Unexpected(format!("{} where a number belongs", Brief(value))))
 }
 
 pub(super) fn bytes(value: Value) -> Result<Vec<u8>> {
@@ -25,7 +25,7 @@ pub(super) fn bytes(value: Value) -> Result<Vec<u8>> {
         Value::BulkString(bytes) => Ok(bytes),
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => Ok(text.into_bytes()),
         Value::Okay => Ok(b"OK".to_vec()),
-        other => Err(Error::Unexpected(format!("{other:?} where a string belongs"))),
+        other => Err(Error::Unexpected(format!("{} where a string belongs", Brief(&other)))),
     }
 }
 
@@ -33,7 +33,7 @@ fn items(value: Value) -> Result<Vec<Value>> {
     match value {
         Value::Array(items) | Value::Set(items) => Ok(items),
         Value::Nil => Ok(Vec::new()),
-        other => Err(Error::Unexpected(format!("{other:?} where an array belongs"))),
+        other => Err(Error::Unexpected(format!("{} where an array belongs", Brief(&other)))),
     }
 }
 
@@ -149,6 +149,7 @@ pub(super) fn peeked(value: Value) -> Result<Vec<Peeked>> {
             Ok(Peeked {
                 id: Id(number(&fields.needed("id")?)?),
                 payload: bytes(fields.needed("payload")?)?,
+                payload_bytes: fields.number("payload-bytes")?,
                 deliveries: number(&fields.needed("deliveries")?)?,
                 priority: number(&fields.needed("priority")?)?,
                 receipt: fields.number("receipt")?.map(Receipt),
@@ -214,7 +215,7 @@ fn pairs(value: Value) -> Result<Vec<(Value, Value)>> {
             }
             Ok(pairs)
         }
-        other => Err(Error::Unexpected(format!("{other:?} where a map belongs"))),
+        other => Err(Error::Unexpected(format!("{} where a map belongs", Brief(&other)))),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Cmd;
 
-use super::message::{Receipt, Token};
+use super::message::{Id, Receipt, Token};
 
 /// Options of MQ.PUSH.
 #[derive(Clone, Debug, Default)]
@@ -128,7 +128,7 @@ impl Candidacy {
 /// Options of MQ.DRAINERRORS.
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
-    /// At most so many; `None`: as many as there are.
+    /// At most so many (the server allows 5,000); `None`: the server's default, 1,000.
     pub count: Option<usize>,
     /// Claim them for that long instead of taking them at once.
     pub lease: Option<(Duration, Bond)>,
@@ -142,6 +142,29 @@ impl Drain {
         if let Some((lease, bond)) = self.lease {
             command.arg("LEASE").arg(millis(lease));
             bond.write(command);
+        }
+    }
+}
+
+/// Options of MQ.PEEK for the messages of one state.
+#[derive(Clone, Debug)]
+pub struct Peek {
+    /// Only messages with larger ids.
+    pub after: Option<Id>,
+    /// At most so many (the server allows 1,000).
+    pub count: u64,
+    /// Only the first so many bytes of each payload; `None`: all of them.
+    pub bytes: Option<u32>,
+}
+
+impl Peek {
+    pub(super) fn write(&self, command: &mut Cmd) {
+        if let Some(id) = self.after {
+            command.arg("AFTER").arg(id.0);
+        }
+        command.arg("COUNT").arg(self.count);
+        if let Some(bytes) = self.bytes {
+            command.arg("BYTES").arg(bytes);
         }
     }
 }
@@ -197,5 +220,7 @@ mod tests {
         assert_eq!(words(|c| renewal.write(c)), "LEASE 900 SESSION TOKEN 3");
         let drain = Drain { count: Some(10), lease: Some((Duration::from_secs(1), Bond::Session)) };
         assert_eq!(words(|c| drain.write(c)), "COUNT 10 LEASE 1000 SESSION");
+        let peek = Peek { after: Some(Id(7)), count: 5, bytes: Some(0) };
+        assert_eq!(words(|c| peek.write(c)), "AFTER 7 COUNT 5 BYTES 0");
     }
 }

@@ -47,7 +47,10 @@ pub async fn print_again_and_again(
     shutdown: &Shutdown,
 ) -> Result<io::Result<()>> {
     let mut sight = Sight::new(queue, endpoint);
-    let first = sight.look(Queue::info).await?;
+    let first = tokio::select! {
+        first = sight.look(Queue::info) => first?,
+        () = shutdown.requested() => return Ok(Ok(())),
+    };
     tokio::select! {
         error = keep_printing(first, sight, endpoint.queue(), format) => Ok(Err(error)),
         () = shutdown.requested() => Ok(Ok(())),

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::list_errors::server_clock_ms;
-use crate::queue::{Consumer, Figure, Info, Peeked, Queue, State};
+use crate::list_errors::{EXCERPT, server_clock_ms};
+use crate::queue::{Consumer, Figure, Info, Peek, Peeked, Queue, State};
 
 /// Totals whose rates are shown, the most telling first.
 pub(super) const RATES: [&str; 12] = [
@@ -28,9 +28,6 @@ pub(super) const LONGEST: Duration = Duration::from_secs(60);
 
 /// A terminal has hardly ever more lines; no list need be longer.
 pub(super) const LONGEST_LIST: u64 = 200;
-
-/// More payload than this with every look would make the view a burden: then fewer errors are asked for.
-const LARGEST_PAGE_BYTES: usize = 256 << 10;
 
 /// The queue at one moment.
 #[derive(Clone, Debug)]
@@ -66,41 +63,19 @@ impl Snapshot {
     }
 }
 
-/// Looks at the queue, at as many consumers and errors as can be of use.
-#[derive(Debug)]
-pub(super) struct Looker {
-    /// So many errors fit into the largest page, as far as is known.
-    affordable: u64,
-}
-
-impl Looker {
-    pub(super) fn new() -> Self {
-        Self { affordable: 8 }
-    }
-
-    /// One look.
-    pub(super) async fn look(&mut self, queue: &Queue) -> Result<Snapshot> {
-        let (info, consumers) = queue.consumers(LONGEST_LIST).await?;
-        let at = Instant::now();
-        let (errors, server_ms) = match info.number("errors") {
-            Ok(0) | Err(_) => (Vec::new(), 0),
-            Ok(_) => {
-                let errors = queue.peek(State::Errors, None, self.affordable).await?;
-                self.afford(&errors);
-                (errors, server_clock_ms(queue).await)
-            }
-        };
-        Ok(Snapshot { at, info, consumers, errors, server_ms })
-    }
-
-    fn afford(&mut self, errors: &[Peeked]) {
-        let bytes: usize = errors.iter().map(|error| error.payload.len()).sum();
-        self.affordable = match bytes > LARGEST_PAGE_BYTES {
-            true => (self.affordable / 2).max(1),
-            false if bytes < LARGEST_PAGE_BYTES / 4 => (self.affordable * 2).min(LONGEST_LIST),
-            false => self.affordable,
-        };
-    }
+/// Looks at the queue once, at as many consumers and errors as can be of use, and at no more of each payload than can be
+/// shown: a look is no burden, however large the payloads are.
+pub(super) async fn look(queue: &Queue) -> Result<Snapshot> {
+    let (info, consumers) = queue.consumers(LONGEST_LIST).await?;
+    let at = Instant::now();
+    let (errors, server_ms) = match info.number("errors") {
+        Ok(0) | Err(_) => (Vec::new(), 0),
+        Ok(_) => {
+            let peek = Peek { after: None, count: LONGEST_LIST, bytes: Some(EXCERPT) };
+            (queue.peek(State::Errors, &peek).await?, server_clock_ms(queue).await)
+        }
+    };
+    Ok(Snapshot { at, info, consumers, errors, server_ms })
 }
 
 /// The totals of the last minute.
@@ -160,7 +135,6 @@ fn rate(first: &Sample, last: &Sample, which: usize) -> Option<f64> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::list_errors::tests::errored;
 
     /// A snapshot with these numbers, taken at `at`.
     pub(in crate::stats) fn snapshot(at: Instant, numbers: &[(&str, u64)]) -> Snapshot {
@@ -201,21 +175,5 @@ pub(super) mod tests {
             history.note(&snapshot(begun_at + Duration::from_secs(second), &[("pushed", pushed)]));
         }
         assert_eq!(history.per_second(0, LONGEST), None);
-    }
-
-    #[test]
-    fn errors_with_large_payloads_are_asked_for_in_small_numbers() {
-        let mut looker = Looker::new();
-        let large = errored(1, "", &vec![b'x'; LARGEST_PAGE_BYTES]);
-        for _ in 0..5 {
-            looker.afford(&[large.clone(), large.clone()]);
-        }
-        assert_eq!(looker.affordable, 1);
-        looker.afford(&[large]);
-        assert_eq!(looker.affordable, 1);
-        for _ in 0..20 {
-            looker.afford(&[errored(1, "", b"17")]);
-        }
-        assert_eq!(looker.affordable, LONGEST_LIST);
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::figures::{Group, KNOWN, Kind, Known, of};
 use crate::legible::plain;
+use crate::output::json_line;
 use crate::queue::{Figure, Info};
 
 /// The figures by group; those that are not known here come last. What has no value now is left out; a setting that is 0
@@ -23,7 +24,7 @@ pub(super) fn text(queue: &str, info: &Info) -> String {
         let mut lines = figures
             .chain(unknown)
             .filter(|(_, figure)| **figure != Figure::Nothing)
-            .map(|(name, figure)| format!("    {name:<24} {}\n", value(name, figure)))
+            .map(|(name, figure)| format!("    {:<24} {}\n", plain(name.as_bytes()), value(name, figure)))
             .peekable();
         if lines.peek().is_some() {
             // Writing to a String cannot fail.
@@ -48,7 +49,7 @@ pub(super) fn json(queue: &str, info: &Info) -> String {
     };
     let mut object = Map::from_iter([("queue".to_owned(), Value::from(queue))]);
     object.extend(info.iter().map(|(name, figure)| (name.replace('-', "_"), value(name, figure))));
-    format!("{}\n", Value::Object(object))
+    json_line(&Value::Object(object))
 }
 
 #[cfg(test)]
@@ -106,9 +107,17 @@ mod tests {
     #[test]
     fn what_others_named_forges_no_line_and_controls_no_terminal() {
         let leader = Figure::Text("evil\x1b[31m\n    ready   99".to_owned());
-        let text = text("q\x1b[2J", &Info::from_iter([("leader".to_owned(), leader)]));
+        let unknown = ("new\x1b[2J\n    ready".to_owned(), Figure::Number(7));
+        let text = text("q\x1b[2J", &Info::from_iter([("leader".to_owned(), leader), unknown]));
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        assert_eq!(lines, ["queue q·[2J", "leader", "leader                   evil·[31m·    ready   99"]);
+        let expected = [
+            "queue q·[2J",
+            "leader",
+            "leader                   evil·[31m·    ready   99",
+            "besides",
+            "new·[2J·    ready        7",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::screen::{Screen, Wish, wishes};
 use super::sight::Sight;
-use super::snapshot::{Looker, Snapshot};
+use super::snapshot::{Snapshot, look};
 use super::ticks;
 use super::view::{Watched, draw};
 use crate::connection::Endpoint;
@@ -23,13 +23,15 @@ const REDRAW: Duration = Duration::from_millis(500);
 /// Shows the queue on the whole terminal until q, Esc, Ctrl-C, or until asked to end. Errors: the first look fails, or
 /// (the inner one) the terminal does; a server that goes away later is waited for, and the view says so.
 pub async fn view(queue: Queue, endpoint: &Arc<Endpoint>, shutdown: &Shutdown) -> Result<io::Result<()>> {
-    let mut looker = Looker::new();
     let mut sight = Sight::new(queue, endpoint);
-    let first = sight.look(async |queue| looker.look(queue).await).await?;
+    let first = tokio::select! {
+        first = sight.look(look) => first?,
+        () = shutdown.requested() => return Ok(Ok(())),
+    };
     let watched = Watched::new(endpoint.queue(), endpoint.address(), first);
     let (tell, seen) = mpsc::channel(1);
     tokio::select! {
-        never = keep_looking(looker, sight, tell) => match never {},
+        never = keep_looking(sight, tell) => match never {},
         shown = show(watched, seen) => Ok(shown),
         () = shutdown.requested() => Ok(Ok(())),
     }
@@ -53,12 +55,12 @@ async fn show(mut watched: Watched, mut seen: mpsc::Receiver<Result<Snapshot>>) 
 }
 
 /// Looks once a second and tells what it saw, or why it saw nothing.
-async fn keep_looking(mut looker: Looker, mut sight: Sight, tell: mpsc::Sender<Result<Snapshot>>) -> Infallible {
+async fn keep_looking(mut sight: Sight, tell: mpsc::Sender<Result<Snapshot>>) -> Infallible {
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
-        let look = sight.look(async |queue| looker.look(queue).await).await;
-        if tell.send(look).await.is_err() {
+        let seen = sight.look(look).await;
+        if tell.send(seen).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -8,16 +8,26 @@ use crate::keyspace::look;
 use crate::server::Reply;
 use crate::syntax::{Argument, Choice, KeyUse, OneOf, Slot, Syntax};
 
-/// `MQ.PEEK queue READY|DELAYED|CLAIMED|ERRORS [AFTER id] [COUNT n]` or `MQ.PEEK queue ID id [id ...]`
+/// `MQ.PEEK queue READY|DELAYED|CLAIMED|ERRORS [AFTER id] [COUNT n] [BYTES n]` or `MQ.PEEK queue [BYTES n] ID id [id ...]`
 ///
 /// An array, by id, of maps with what is known in that state; with ID an array of the maps of these messages in the order of
-/// the call, nil for those that are done; fewer maps than ids where one reply carries no more.
+/// the call, nil for those that are done. It holds fewer maps than asked for where one reply carries no more. BYTES cuts each
+/// payload after its first n bytes and adds its whole length.
 pub struct Peek;
 
 /// The most messages of one look.
 const LARGEST_COUNT: u64 = 1_000;
 
 const DEFAULT_COUNT: usize = 10;
+
+/// The most bytes of a payload that can be asked for: no payload is longer.
+const LARGEST_BYTES: u64 = 512 << 20;
+
+/// Bytes of a reply that a message takes besides its payload and its texts: the names of 14 fields, numbers, protocol.
+const MAP_BYTES: usize = 200;
+
+/// Bytes of a reply that a message takes of which there is nothing to show.
+const NIL_BYTES: usize = 5;
 
 const SYNTAX: Syntax = Syntax {
     name: "MQ.PEEK",
@@ -35,6 +45,7 @@ const SYNTAX: Syntax = Syntax {
         Choice::new("ID", &[Argument::stamp("id")]).repeated().excludes(&["AFTER", "COUNT"]),
         Choice::new("AFTER", &[Argument::stamp("id")]),
         Choice::new("COUNT", &[Argument::count(LARGEST_COUNT)]),
+        Choice::new("BYTES", &[Argument::number("n", 0, LARGEST_BYTES)]),
     ],
     one_of: Some(OneOf { name: "state", words: &["READY", "DELAYED", "CLAIMED", "ERRORS", "ID"] }),
 };
@@ -47,6 +58,7 @@ const STATES: [(Slot, PeekState); 4] = [
 const ID: Slot = SYNTAX.slot("ID");
 const AFTER: Slot = SYNTAX.slot("AFTER");
 const COUNT: Slot = SYNTAX.slot("COUNT");
+const BYTES: Slot = SYNTAX.slot("BYTES");
 
 impl Command for Peek {
     const SYNTAX: &'static Syntax = &SYNTAX;
@@ -61,11 +73,12 @@ impl Command for Peek {
 
 fn peek_state(call: &Call<'_>, state: PeekState) -> Result<(), Failure> {
     let (after, count) = (call.number(AFTER).map(Id), call.count(COUNT).unwrap_or(DEFAULT_COUNT));
+    let part = Part::asked_for(call);
     let shown = look(call.context, call.queue, |queue, glance| {
         let messages = queue.peek(state, after, count);
-        let fitting = fitting(messages.iter().map(|message| message.payload.len())).min(messages.len());
+        let fitting = fitting(messages.iter().map(|message| part.size(message)));
         call.reply().array(fitting);
-        messages.iter().take(fitting).for_each(|message| reply(call.reply(), state, message, glance.now));
+        messages.iter().take(fitting).for_each(|message| reply(call.reply(), state, message, part, glance.now));
     })?;
     if shown.is_none() {
         call.reply().array(0);
@@ -74,14 +87,15 @@ fn peek_state(call: &Call<'_>, state: PeekState) -> Result<(), Failure> {
 }
 
 fn peek_ids(call: &Call<'_>) -> Result<(), Failure> {
-    let ids = call.numbers(ID, Id);
+    let (ids, part) = (call.numbers(ID, Id), Part::asked_for(call));
     let shown = look(call.context, call.queue, |queue, glance| {
         let found: Vec<_> = ids.iter().map(|id| queue.peek_id(*id)).collect();
-        let fitting = fitting(found.iter().map(|found| found.as_ref().map_or(0, |(_, message)| message.payload.len())));
+        let sizes = found.iter().map(|found| found.as_ref().map_or(NIL_BYTES, |(_, message)| part.size(message)));
+        let fitting = fitting(sizes);
         call.reply().array(fitting);
         for found in found.iter().take(fitting) {
             match found {
-                Some((state, message)) => reply(call.reply(), *state, message, glance.now),
+                Some((state, message)) => reply(call.reply(), *state, message, part, glance.now),
                 None => call.reply().null(),
             }
         }
@@ -93,16 +107,45 @@ fn peek_ids(call: &Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How many payloads of these lengths one reply carries, at least one.
-fn fitting(lengths: impl Iterator<Item = usize>) -> usize {
-    let sums = lengths.scan(0usize, |sum, length| {
-        *sum = sum.saturating_add(length);
-        Some(*sum)
-    });
-    sums.take_while(|sum| *sum <= REPLY_BYTES).count().max(1)
+/// The part of each payload that is shown.
+#[derive(Clone, Copy)]
+enum Part {
+    Whole,
+    /// Its first bytes, and how many there are.
+    First(usize),
 }
 
-fn reply(reply: Reply<'_>, state: PeekState, message: &Peeked<'_>, now: Time) {
+impl Part {
+    fn asked_for(call: &Call<'_>) -> Part {
+        call.count(BYTES).map_or(Part::Whole, Part::First)
+    }
+
+    fn of(self, payload: &[u8]) -> &[u8] {
+        match self {
+            Part::Whole => payload,
+            Part::First(bytes) => payload.get(..bytes).unwrap_or(payload),
+        }
+    }
+
+    /// How many bytes of a reply a message takes.
+    fn size(self, message: &Peeked<'_>) -> usize {
+        let texts = [message.consumer, message.reason, message.unique, message.group];
+        let texts: usize = texts.into_iter().flatten().map(<[u8]>::len).sum();
+        MAP_BYTES + self.of(message.payload).len() + texts
+    }
+}
+
+/// How many entries of these sizes one reply carries: at least one, if there is any.
+fn fitting(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
+    let count = sizes.len();
+    let sums = sizes.scan(0usize, |sum, size| {
+        *sum = sum.saturating_add(size);
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= REPLY_BYTES).count().max(1).min(count)
+}
+
+fn reply(reply: Reply<'_>, state: PeekState, message: &Peeked<'_>, part: Part, now: Time) {
     let left = |at: Time| at.since(now).0;
     let texts = [
         ("consumer", message.consumer),
@@ -110,7 +153,12 @@ fn reply(reply: Reply<'_>, state: PeekState, message: &Peeked<'_>, now: Time) {
         ("unique", message.unique),
         ("group", message.group),
     ];
+    let whole_length = match part {
+        Part::Whole => None,
+        Part::First(_) => Some(message.payload.len() as u64),
+    };
     let numbers = [
+        ("payload-bytes", whole_length),
         ("receipt", message.receipt.map(|receipt| receipt.0)),
         ("due-in-ms", message.due_at.map(left)),
         ("lease-left-ms", message.lease_ends_at.map(left)),
@@ -130,7 +178,7 @@ fn reply(reply: Reply<'_>, state: PeekState, message: &Peeked<'_>, now: Time) {
         PeekState::Errors => b"errored",
     });
     reply.bytes(b"payload");
-    reply.bytes(message.payload);
+    reply.bytes(part.of(message.payload));
     reply.bytes(b"deliveries");
     reply.integer(message.deliveries.into());
     reply.bytes(b"priority");

@@ -79,9 +79,13 @@ pub enum Times {
     Once,
     /// Once, or the command ends before it.
     AtMostOnce,
-    /// Once or more, up to the command's end.
+    /// Once or more, up to the command's end, at most [`MOST_REPEATED`] times.
     Repeated,
 }
+
+/// The most often that a repeated argument (a payload, a receipt, an id) stands in one command. It bounds the time for which one
+/// command holds the server up, and the memory for its reply.
+pub const MOST_REPEATED: usize = 65_536;
 
 /// An argument that is known by a word before it, and may be absent.
 #[derive(Debug)]
@@ -90,7 +94,7 @@ pub struct Choice {
     pub word: &'static str,
     /// What follows it. At most one of them is no name.
     pub arguments: &'static [Argument],
-    /// Whether the last of `arguments` is repeated up to the command's end.
+    /// Whether the last of `arguments` is repeated up to the command's end, at most [`MOST_REPEATED`] times.
     pub repeated: bool,
     /// Whether it must be there all the same.
     pub required: bool,
@@ -187,7 +191,7 @@ impl Position {
         Position { argument, times: Times::AtMostOnce }
     }
 
-    /// One or more of it.
+    /// One or more of it, at most [`MOST_REPEATED`].
     pub const fn repeated(argument: Argument) -> Position {
         Position { argument, times: Times::Repeated }
     }

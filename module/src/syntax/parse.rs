@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::{Argument, Choice, Kind, LONGEST_NAME, OneOf, Position, SLOTS, Slot, Syntax, Times, numeral};
+use super::{
+    Argument, Choice, Kind, LONGEST_NAME, MOST_REPEATED, OneOf, Position, SLOTS, Slot, Syntax, Times, numeral,
+};
 
 /// The words of a command: its name, the queue, and the rest.
 pub trait Words<'w>: Copy {
@@ -109,7 +111,10 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
         let number = self.value(argument, word).ok_or_else(|| wrong(None, argument))?;
         self.found[slot] = Found { at, number };
         match position.times {
-            Times::Repeated => self.read_repeated(None, argument, at + 1),
+            Times::Repeated => {
+                self.check_times(None, argument, at)?;
+                self.read_repeated(None, argument, at + 1)
+            }
             Times::Once | Times::AtMostOnce => Ok(at + 1),
         }
     }
@@ -132,8 +137,24 @@ impl<'w, W: Words<'w>> Parsed<'w, W> {
         }
         self.found[slot] = found;
         match option.arguments.last().filter(|_| option.repeated) {
-            Some(argument) => self.read_repeated(Some(option), argument, next),
+            Some(argument) => {
+                // One of them has been read above.
+                self.check_times(Some(option), argument, next - 1)?;
+                self.read_repeated(Some(option), argument, next)
+            }
             None => Ok(next),
+        }
+    }
+
+    /// Refuses an argument that stands too often from word `at` to the end.
+    fn check_times(&self, of: Option<&Choice>, argument: &Argument, at: usize) -> Result<(), Malformed> {
+        match self.words.count().saturating_sub(at) {
+            0..=MOST_REPEATED => Ok(()),
+            _ if self.bounds == Bounds::NoSizes => Ok(()),
+            _ => Err(Malformed(format!(
+                "{} is given more than {MOST_REPEATED} times: send several commands",
+                name_of(of, argument)
+            ))),
         }
     }
 

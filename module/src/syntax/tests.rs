@@ -2,7 +2,7 @@
 
 use mq_tests::{Server, every_state};
 
-use super::{Argument, Bounds, Choice, Kind, Malformed, OneOf, Syntax, Times, Words, parse};
+use super::{Argument, Bounds, Choice, Kind, MOST_REPEATED, Malformed, OneOf, Syntax, Times, Words, parse};
 use crate::COMMANDS;
 
 impl<'w> Words<'w> for &'w [String] {
@@ -103,7 +103,7 @@ fn malformed(syntax: &Syntax, queue: &str) -> Vec<Case> {
             cases.push(([head(syntax, queue), both].concat(), pair[1].into()));
         }
     }
-    let is_open = syntax.positions.iter().all(|position| position.times != Times::Repeated);
+    let is_open = syntax.positions.iter().all(|position| !matches!(position.times, Times::Repeated));
     if is_open {
         cases.push(([head(syntax, queue), vec!["nonsense".into()], tail(syntax, None)].concat(), "nonsense".into()));
     }
@@ -123,7 +123,7 @@ fn malformed_positions(syntax: &Syntax, queue: &str, cases: &mut Vec<Case>) {
                 [before, std::slice::from_ref(&wrong), &whole[3 + nth..], &tail(syntax, None)].concat(),
                 name.into(),
             ));
-            if position.times == Times::Repeated {
+            if matches!(position.times, Times::Repeated) {
                 cases.push(([&whole[..], &[wrong]].concat(), name.into()));
             }
         }
@@ -192,6 +192,31 @@ fn every_argument_is_found_where_it_stands() {
             assert_eq!(parsed.bytes(syntax.slot(choice.word)), Some(most.to_string().as_bytes()), "{call:?}");
         }
     }
+}
+
+#[test]
+fn what_is_repeated_is_bounded_but_for_what_a_primary_says() {
+    let mut bounded = Vec::new();
+    for syntax in syntaxes() {
+        let options = syntax.options.iter().filter(|option| option.repeated);
+        let position = syntax.positions.last().filter(|position| position.times == Times::Repeated);
+        let calls = options.map(|option| [head(syntax, "q"), said(option)].concat());
+        for call in calls.chain(position.map(|_| head(syntax, "q"))) {
+            let times = |n: usize| [&call[..], &vec![call[call.len() - 1].clone(); n - 1]].concat();
+            assert_eq!(parse(syntax, &*times(MOST_REPEATED), Bounds::All).err(), None, "{call:?}");
+            let why = parse(syntax, &*times(MOST_REPEATED + 1), Bounds::All)
+                .err()
+                .map(|malformed| malformed.0)
+                .unwrap_or_default();
+            assert!(why.contains("is given more than 65536 times: send several commands"), "{call:?}: {why}");
+            assert_eq!(parse(syntax, &*times(2 * MOST_REPEATED), Bounds::NoSizes).err(), None, "{call:?}");
+            bounded.push(syntax.name);
+        }
+    }
+    bounded.sort_unstable();
+    let expected = ["ACK", "APPLY", "CLAIM", "EXTEND", "PEEK", "PUSH", "REDRIVE", "RELEASE", "REMOVE"]
+        .map(|name| format!("MQ.{name}"));
+    assert_eq!(bounded, expected);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) fn line(watched: &Watched, columns: u16) -> Line<'static> {
     let end = "q quits";
     let taken: usize = spans.iter().map(Span::width).sum();
     let room = usize::from(columns).saturating_sub(taken + 2 + 2 + width(end));
-    let address = shortened(&watched.address, room);
+    let address = shortened(&plain(watched.address.as_bytes()), room);
     let fill = room.saturating_sub(width(&address)) + 2;
     spans.extend([
         Span::raw("  "),
@@ -135,8 +135,9 @@ pub(super) fn besides(watched: &Watched, columns: u16) -> Vec<Line<'static>> {
         Some(fact(known.name, count(total), PLAIN))
     });
     let unknown = info.iter().filter(|(name, figure)| of(name).is_none() && **figure != Figure::Nothing);
-    let facts: Vec<_> =
-        totals.chain(unknown.map(|(name, figure)| fact(name, plain(figure.to_string().as_bytes()), PLAIN))).collect();
+    let facts: Vec<_> = totals
+        .chain(unknown.map(|(name, figure)| fact(&plain(name.as_bytes()), plain(figure.to_string().as_bytes()), PLAIN)))
+        .collect();
     if facts.is_empty() { Vec::new() } else { flowing(&format!("{:9}", "besides"), facts, columns) }
 }
 
