@@ -115,3 +115,83 @@ fn an_error_that_outlives_its_time_while_it_is_drained_goes_when_its_claim_ends(
     let info = c.balanced("q");
     assert_eq!((info.int("errors"), info.int("dropped")), (0, 1));
 }
+
+#[test]
+fn a_server_that_is_left_as_described_starts_without_the_module() {
+    let mut server = Server::start();
+    let mut c = server.connect();
+    c.ok("SET other value");
+    for q in ["one", "two"] {
+        c.int(["MQ.PUSH", q, "MSG", "a"]);
+    }
+    let Value::Array(scanned) = c.ok("SCAN 0 TYPE mqueue-r1 COUNT 1000") else { panic!("an array") };
+    let Value::Array(queues) = &scanned[1] else { panic!("a list of keys") };
+    assert_eq!(queues.len(), 2, "the scan lists the queues, and nothing else");
+    for queue in queues.iter().filter_map(mq_tests::text_of) {
+        assert_eq!(c.int(["DEL", &queue]), 1);
+    }
+    c.ok("CONFIG SET aof-use-rdb-preamble no");
+    c.ok("CONFIG SET appendonly yes");
+    until("the log is written", || {
+        c.server_count("persistence", "aof_rewrite_in_progress")
+            + c.server_count("persistence", "aof_rewrite_scheduled")
+            == 0
+    });
+    server.stop();
+    let dir = server.dir().display().to_string();
+    let without = Server::builder().without_module().config(format!("dir {dir}")).config("appendonly yes").start();
+    assert_eq!(without.connect().text("GET other"), "value");
+    assert!(without.connect().call("MQ.INFO one").is_err_and(|e| e.to_string().contains("unknown command")));
+}
+
+#[test]
+fn a_reset_connection_keeps_its_session() {
+    let server = Server::start();
+    let (mut c, mut holder) = (server.connect(), server.connect());
+    c.int("MQ.PUSH q MSG a");
+    holder.claim("MQ.CLAIM q w SESSION LEASE 3600000");
+    holder.ok("RESET");
+    // What has closed is noticed within milliseconds, and before this claim is.
+    let mut other = server.connect();
+    c.int("MQ.PUSH other MSG a");
+    other.claim("MQ.CLAIM other w SESSION LEASE 3600000");
+    drop(other);
+    until("a closed session has ended", || c.fields("MQ.INFO other").int("ready") == 1);
+    assert_eq!(c.balanced("q").int("claimed"), 1);
+    drop(holder);
+    until("the connection is closed", || c.balanced("q").int("ready") == 1);
+}
+
+#[test]
+fn a_full_server_treats_transactions_and_scripts_as_described() {
+    let server = Server::builder().config("maxmemory-policy noeviction").start();
+    let mut c = server.connect();
+    c.int("MQ.PUSH q MSG a b c");
+    let receipts: Vec<_> = c.claims("MQ.CLAIM q w COUNT 3").iter().map(|claim| claim.receipt.to_string()).collect();
+    c.ok("CONFIG SET maxmemory 1");
+    c.ok("MULTI");
+    let queued = c.call("GET text").and(c.call(["MQ.ACK", "q", &receipts[0]]));
+    let executed = c.call("EXEC");
+    let refuses_all = server.version() == (7, 0);
+    assert_eq!((queued.is_err(), executed.is_err()), (refuses_all, refuses_all), "{queued:?}, {executed:?}");
+    const ACK: &str = "return redis.call('MQ.ACK', KEYS[1], ARGV[1])";
+    let refused = c.eval(&format!("#!lua\n{ACK}"), "q", &[&receipts[1]]);
+    assert!(refused.is_err_and(|e| e.code() == Some("OOM")), "no flag");
+    assert_eq!(c.eval(ACK, "q", &[&receipts[1]]).ok(), Some(Value::Int(1)), "its first write works alone");
+    // What it goes on with may need memory, as the server does not stop a script in the middle.
+    let both = "redis.call('MQ.ACK', KEYS[1], ARGV[1]) return redis.call('MQ.PUSH', KEYS[1], 'MSG', 'a')";
+    assert!(c.eval(both, "q", &[&receipts[2]]).is_ok());
+    let push = "return redis.call('MQ.PUSH', KEYS[1], 'MSG', 'a')";
+    assert!(c.eval(push, "q", &[]).is_err_and(|e| e.to_string().contains("OOM")));
+}
+
+#[test]
+fn only_what_asks_for_modules_is_shown_the_section_of_info() {
+    let server = Server::start();
+    let mut c = server.connect();
+    for (command, shows) in
+        [("INFO", false), ("INFO all", false), ("INFO everything", true), ("INFO modules", true), ("INFO mq", true)]
+    {
+        assert_eq!(c.text(command).contains("mq_queues"), shows, "{command}");
+    }
+}
