@@ -264,6 +264,8 @@ fn name(text: &str) -> std::result::Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::list_errors::Chosen;
+    use crate::queue::Id;
 
     fn parse(line: &str) -> std::result::Result<Options, clap::Error> {
         Options::from_words(line.split_whitespace())
