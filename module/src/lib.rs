@@ -22,6 +22,7 @@ mod failure;
 mod faults;
 mod guard;
 mod keyspace;
+mod looking;
 mod moment;
 mod refused_loads;
 #[allow(unsafe_code, reason = "the raw module API is behind this door, and nowhere else")]

@@ -10,7 +10,8 @@ use mq_engine::SessionId;
 use mq_engine::operations::EndSession;
 
 use crate::entry::Place;
-use crate::keyspace::{Absent, Opened, look};
+use crate::keyspace::{Absent, Opened};
+use crate::looking::look;
 use crate::server::{Context, Global, OwnedText};
 use crate::{agenda, moment};
 

@@ -47,8 +47,8 @@ fn counts(c: &mut Conn) -> Vec<(i64, i64)> {
     .to_vec()
 }
 
-/// Queues with nothing to be done for an hour.
-fn queues(c: &mut Conn, holder: &mut Conn) -> i64 {
+/// Queues with nothing to be done for an hour. The receipts of the claims in `lease` and in `errors-keep`.
+fn queues(c: &mut Conn, holder: &mut Conn) -> [i64; 2] {
     for q in ["session", "idle-session", "lease"] {
         c.int(["MQ.PUSH", q, "MSG", "payload"]);
     }
@@ -60,18 +60,17 @@ fn queues(c: &mut Conn, holder: &mut Conn) -> i64 {
         c.leader(["MQ.LEADER", q, "me", "LEASE", "3600000"]);
     }
     c.int("MQ.PUSH errors-keep MSG a");
-    let receipt = c.claim("MQ.CLAIM errors-keep w").receipt;
-    c.int(format!("MQ.FAIL errors-keep {receipt}"));
+    c.ok("MQ.CONFIG errors-keep errors-keep 150");
     c.ok("MQ.CONFIG ttl paused yes");
     c.int("MQ.PUSH delay DELAY 3600000 MSG a");
-    c.claim("MQ.CLAIM lease w LEASE 3600000").receipt
+    ["lease", "errors-keep"].map(|q| c.claim(["MQ.CLAIM", q, "w", "LEASE", "3600000"]).receipt)
 }
 
 impl Scene {
     /// Has somebody wait for each queue, and makes all of it due soon after `rule` has begun.
     fn new(server: &Server, c: &mut Conn, rule: &Rule) -> Self {
         let mut holder = server.connect();
-        let receipt = queues(c, &mut holder);
+        let [lease, errored] = queues(c, &mut holder);
         let consumers = ["lease", "session", "delay", "ttl", "errors-keep"]
             .map(|q| Waiter::spawn(server, format!("MQ.CLAIM {q} waiter LEASE 3600000 BLOCK 0")));
         let standbys = ["leaders-lease", "leaders-session"]
@@ -80,13 +79,13 @@ impl Scene {
         let passing = ["MQ.CLAIM quiet w BLOCK 600", "MQ.LEADER quiet you BLOCK 600"]
             .map(|wait| Waiter::spawn_for_a_while(server, wait));
         // In one go, so that nothing is due before the rule begins.
-        let extend = format!("MQ.EXTEND lease 150 {receipt}");
+        let (extend, fail) = (format!("MQ.EXTEND lease 150 {lease}"), format!("MQ.FAIL errors-keep {errored}"));
         let all = [
             &extend,
             "MQ.PUSH delay DELAY 150 MSG late",
             "MQ.LEADER leaders-lease me LEASE 150",
             "MQ.PUSH ttl TTL 150 MSG perishes",
-            "MQ.CONFIG errors-keep errors-keep 150",
+            &fail,
             rule.begin,
         ];
         let answers = c.pipeline(&all).expect("a whole connection");

@@ -2,6 +2,7 @@
 
 mod belonging;
 mod ending;
+mod errors;
 mod spans;
 
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::belonging::sorted;
 use self::ending::end;
+pub use self::errors::{Errors, ErrorsAction};
 pub use self::spans::Bounds;
 use self::spans::{duration, lease};
 use crate::connection::Endpoint;
@@ -22,10 +24,8 @@ use crate::error::Result;
 use crate::generator::Generator;
 use crate::handler::{Assignment, Retries};
 use crate::ledger::Ledger;
-use crate::list_errors::Chosen;
 use crate::output::Format;
 use crate::peer::{Peer, Role};
-use crate::queue::Id;
 
 /// The producer under whose name all generators of a queue number their messages.
 pub const PRODUCER: &str = "generator";
@@ -147,49 +147,6 @@ pub struct Common {
     pub watch: bool,
 }
 
-/// Options of `errors`.
-#[derive(Clone, Debug, Args)]
-pub struct Errors {
-    /// List no more than N, those with the smallest ids
-    #[arg(long, value_name = "N", value_parser = at_least(1..))]
-    pub count: Option<u64>,
-    /// What to do instead of listing.
-    #[command(subcommand)]
-    pub action: Option<ErrorsAction>,
-}
-
-/// What can be done with errors besides listing them.
-#[derive(Clone, Debug, Subcommand)]
-pub enum ErrorsAction {
-    /// Makes failed messages ready again, as if they had never been delivered
-    Redrive(Which),
-}
-
-/// Which failed messages are made ready again.
-#[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false)]
-pub struct Which {
-    /// All of them
-    #[arg(long)]
-    pub all: bool,
-    /// These, as `client errors` lists them
-    #[arg(value_name = "ID", value_parser = at_least(0..))]
-    pub ids: Vec<u64>,
-}
-
-impl From<&Which> for Chosen {
-    /// Ids that were named twice count once.
-    fn from(which: &Which) -> Self {
-        if which.all {
-            return Self::All;
-        }
-        let mut ids: Vec<Id> = which.ids.iter().copied().map(Id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        Self::Ids(ids)
-    }
-}
-
 /// Options of the demo.
 #[derive(Clone, Debug, Args)]
 pub struct Demo {
@@ -307,6 +264,8 @@ fn name(text: &str) -> std::result::Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::list_errors::Chosen;
+    use crate::queue::Id;
 
     fn parse(line: &str) -> std::result::Result<Options, clap::Error> {
         Options::from_words(line.split_whitespace())

@@ -5,7 +5,8 @@ use mq_engine::operations::Configure;
 
 use super::{Call, Command};
 use crate::failure::Failure;
-use crate::keyspace::{Absent, look};
+use crate::keyspace::Absent;
+use crate::looking::look;
 use crate::settings::{self, ROWS};
 use crate::syntax::{Choice, KeyUse, Syntax};
 

@@ -5,7 +5,7 @@ use mq_engine::{ConsumerView, Info as View, Queue, Time};
 use super::{Call, Command};
 use crate::entry::{Place, Sightings};
 use crate::failure::Failure;
-use crate::keyspace::look;
+use crate::looking::look;
 use crate::server::Reply;
 use crate::syntax::{Argument, Choice, KeyUse, Slot, Syntax};
 use crate::{moment, settings, waiting};

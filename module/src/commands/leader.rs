@@ -5,7 +5,8 @@ use mq_engine::{LeaderView, Token};
 
 use super::{Call, Command};
 use crate::failure::Failure;
-use crate::keyspace::{Absent, look};
+use crate::keyspace::Absent;
+use crate::looking::look;
 use crate::server::Reply;
 use crate::syntax::{Argument, Choice, KeyUse, Position, Slot, Syntax};
 use crate::waiting::Candidate;

@@ -4,7 +4,7 @@ use mq_engine::{Id, PeekState, Peeked, REPLY_BYTES, Time};
 
 use super::{Call, Command};
 use crate::failure::Failure;
-use crate::keyspace::look;
+use crate::looking::look;
 use crate::server::Reply;
 use crate::syntax::{Argument, Choice, KeyUse, OneOf, Slot, Syntax};
 

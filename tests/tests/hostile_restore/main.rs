@@ -206,6 +206,8 @@ fn a_made_up_payload_is_refused_or_is_a_queue_like_any_other_and_leaves_nothing_
     let executions = from_environment("MQ_EXECUTIONS", 5_000);
     let first = from_environment("MQ_SEED", 1);
     let server = Server::start();
+    // Where the server knows this setting, it would keep the names that are looked for below out of its log.
+    drop(server.connect().call("CONFIG SET hide-user-data-from-log no"));
     let started = Instant::now();
     let mut outcome = Outcome::default();
     let mut held_bytes = None;
@@ -225,9 +227,10 @@ fn a_made_up_payload_is_refused_or_is_a_queue_like_any_other_and_leaves_nothing_
         });
         drop(c);
         reloaded.ok("FLUSHALL SYNC");
-        let held = reloaded.server_count("memory", "used_memory");
-        let at_first = *held_bytes.get_or_insert(held);
-        assert!(held < at_first + SLACK_BYTES, "seed {seed}: {held} bytes held, {at_first} after the first round");
+        // What the closed connection held is ended in slices, soon after it has closed.
+        let mut held = || reloaded.server_count("memory", "used_memory");
+        let at_first = *held_bytes.get_or_insert_with(&mut held);
+        until(&format!("seed {seed}: the memory of the first round"), || held() < at_first + SLACK_BYTES);
     }
     let Outcome { tried, loaded } = outcome;
     eprintln!("{tried} payloads tried, {loaded} of them loaded and used");

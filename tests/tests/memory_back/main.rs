@@ -20,8 +20,8 @@ const LEFT_PERCENT: f64 = 1.0;
 /// for its own buffers and keys would hide what stays of ours.
 const COUNTED_BYTES: i64 = 1 << 10;
 
-/// What may stay of the smallest growth: a server's own tables and buffers move by kilobytes, and an empty queue has some.
-const NOISE_BYTES: i64 = 64 << 10;
+/// What may stay of the smallest growth: a server's own tables and the buffers of an open connection, and an empty queue.
+const NOISE_BYTES: i64 = 96 << 10;
 
 /// One way to need much memory, for so many messages, names or clients.
 struct Shape {
