@@ -72,20 +72,19 @@ impl Actors {
         match rng.below(100) {
             0..22 if !crowded => self.push(rng, wall),
             22..30 if !crowded => self.generate(rng, wall),
-            0..48 => self.claim(rng),
-            48..60 => Op::Ack(self.some_receipts(rng)),
-            60..70 => self.fail(rng),
-            70..74 => Op::Extend { lease: rng.pick(&[0, 5, 60, 300]), receipts: self.some_receipts(rng) },
-            74..77 => Op::Release(self.some_receipts(rng)),
-            77..83 if !self.shard => self.lead(rng),
-            77..84 => self.generate(rng, wall),
+            0..46 => self.claim(rng),
+            46..57 => Op::Ack(self.some_receipts(rng)),
+            57..67 => self.fail(rng),
+            67..71 => Op::Extend { lease: rng.pick(&[0, 5, 60, 300]), receipts: self.some_receipts(rng) },
+            71..74 => Op::Release(self.some_receipts(rng)),
+            74..83 if !self.shard => self.lead(rng),
+            74..84 => self.generate(rng, wall),
             84..89 => self.drain(rng),
             89..91 => self.redrive(rng),
             91 => Op::Remove((0..rng.range(1, 3)).map(|_| rng.pick(&self.ids)).collect()),
             92 => Op::Purge { state: rng.below(3) as u8, count: rng.range(1, 3) as usize },
             93..96 => Op::Configure(setting(rng)),
-            96..98 => self.connection_dies(rng),
-            _ => self.claim(rng),
+            _ => self.connection_dies(rng),
         }
     }
 
@@ -98,11 +97,11 @@ impl Actors {
     }
 
     fn session(&self, rng: &mut Rng) -> Option<u64> {
-        rng.maybe(350, |rng| rng.pick(&self.sessions))
+        rng.maybe(450, |rng| rng.pick(&self.sessions))
     }
 
     fn push(&mut self, rng: &mut Rng, wall: u64) -> Op {
-        let large = rng.chance(15);
+        let large = rng.chance(55);
         let length = |rng: &mut Rng| match rng.chance(if large { 900 } else { 30 }) {
             true if large => rng.range(8000, 20_000),
             true => rng.range(3000, 6000),
@@ -126,7 +125,7 @@ impl Actors {
                 let producer = rng.range(1, 3) as u8;
                 let next = self.numbers[usize::from(producer)];
                 let number = if rng.chance(600) { next } else { next.saturating_add_signed(rng.below(7) as i64 - 3) };
-                push.sequence = Some((producer, if rng.chance(30) { NUMBER_LIMIT - 1 } else { number }));
+                push.sequence = Some((producer, if rng.chance(45) { NUMBER_LIMIT - 1 } else { number }));
             }
             3..5 => {
                 push.unique = Some(rng.below(5) as u8);
@@ -183,7 +182,7 @@ impl Actors {
     fn lead(&mut self, rng: &mut Rng) -> Op {
         let candidate = rng.below(3) as u8;
         let token = self.generators[usize::from(candidate)].token;
-        if let Some(token) = token.filter(|_| rng.chance(250)) {
+        if let Some(token) = token.filter(|_| rng.chance(350)) {
             return Op::Resign { candidate, token };
         }
         let lease = rng.maybe(800, |rng| rng.pick(&[20, 100, 400, 2000]));

@@ -11,27 +11,27 @@ impl World {
         let other = (primary + 1 + self.rng.below(2) as usize) % self.servers.len();
         match self.rng.below(100) {
             0..15 => self.crash(primary),
-            15..32 if self.servers[other].up => self.crash(other),
-            32..45 if self.refusing.is_none() => {
+            15..26 if self.servers[other].up => self.crash(other),
+            26..38 if self.refusing.is_none() => {
                 self.tell(|| "the queue is renamed".into());
                 self.report.saw("term: another name");
                 self.servers[primary].home = false;
             }
-            45..58 if self.may_lead(other) => self.fail_over(other),
-            58..66 => {
+            38..51 if self.may_lead(other) => self.fail_over(other),
+            51..57 => {
                 let server = self.rng.below(3) as usize;
                 if self.servers[server].up && self.servers[server].linked {
                     self.tell(|| format!("server {server} saves itself"));
                     self.servers[server].save();
                 }
             }
-            66..72 => self.set_wall(),
-            72..80 if self.servers[other].up => {
+            57..72 => self.set_wall(),
+            72..78 if self.servers[other].up => {
                 self.tell(|| format!("server {other} loses its link for long"));
                 self.servers[other].linked = false;
             }
-            80..92 => self.replay_somebody(),
-            92..100 if self.refusing.is_none() => self.start_refusing(),
+            78..88 => self.replay_somebody(),
+            88..100 if self.refusing.is_none() => self.start_refusing(),
             _ => {}
         }
     }
@@ -66,10 +66,10 @@ impl World {
         let server = &mut self.servers[index];
         let (before, behind) = (server.ahead, u64::try_from(-server.offset).unwrap_or(0));
         server.ahead = match self.rng.below(20) {
-            0..10 => behind,
-            10..13 => self.rng.below(5000),
-            13 => self.rng.below(90_000_000),
-            _ => 0,
+            _ if before > 0 && self.rng.chance(700) => self.rng.below(before),
+            0..13 => behind,
+            13..19 => self.rng.below(5000),
+            _ => self.rng.below(90_000_000),
         };
         let after = server.ahead;
         self.report.add("wall clock: set ahead", (after > before).into());

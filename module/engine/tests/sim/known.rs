@@ -18,25 +18,37 @@ struct Held {
     what: What,
     /// The receipt, or the token.
     number: u64,
-    server: usize,
-    /// How many promotions there had been for the server that gave it.
-    reign: u64,
+    by: Teller,
     until: u64,
 }
 
-/// A lease when the command names none: as long as the queue's may be at most, so that it does not matter.
-const SOME_LEASE: u64 = 50;
+/// A primary.
+#[derive(Clone, Copy, Debug)]
+pub struct Teller {
+    pub server: usize,
+    /// How many promotions there were before it, its own included.
+    pub reign: u64,
+}
 
 #[derive(Debug, Default)]
 pub struct Known {
     held: Vec<Held>,
     /// Servers that have refused a command, and none since; and what a reader saw there.
     refusing: BTreeMap<usize, u64>,
+    /// Whether clients tell each other of refusals; what they were given must be enough to find out two primaries.
+    tell_of_refusals: bool,
 }
 
 impl Known {
+    pub fn new(tell_of_refusals: bool) -> Known {
+        Known { tell_of_refusals, ..Known::default() }
+    }
+
     /// A server has refused a client's command by its rules; another client has read the queue.
     pub fn refused(&mut self, server: usize, seen: u64) {
+        if !self.tell_of_refusals {
+            return;
+        }
         let before = *self.refusing.entry(server).or_insert(seen);
         if before != seen {
             wrong("a queue has changed while every command was refused");
@@ -48,12 +60,12 @@ impl Known {
         self.refusing.remove(&server);
     }
 
-    /// A client has got its answer.
-    pub fn told(&mut self, server: usize, reign: u64, time: u64, op: &Op, reply: &Reply) {
+    /// A client has got its answer. `usual`: the lease if its command named none.
+    pub fn told(&mut self, by: Teller, time: u64, usual: u64, op: &Op, reply: &Reply) {
         self.held.retain(|held| held.until > time);
         let gives = |what, number, lease: Option<u64>| {
-            let until = time + lease.unwrap_or(SOME_LEASE);
-            Held { what, number, server, reign, until }
+            let until = time + lease.unwrap_or(usual);
+            Held { what, number, by, until }
         };
         match (op, reply) {
             (Op::Claim { acks, lease, .. }, Reply::Claimed { got, .. }) => {
@@ -83,13 +95,13 @@ impl Known {
     fn given(&mut self, new: Held) {
         // What an old primary gave before it was cut off may overlap: the fence and the receipts are there for that. But once
         // clients hold something of its successor, it must not give the same to others.
-        let rival = self.held.iter().find(|held| held.what == new.what && held.reign > new.reign);
+        let rival = self.held.iter().find(|held| held.what == new.what && held.by.reign > new.by.reign);
         match (rival, new.what) {
             (Some(rival), What::Leadership) => wrong(&format!("two leaders at one time: {rival:?}, {new:?}")),
             (Some(rival), What::Message(_)) => wrong(&format!("two hold a message at one time: {rival:?}, {new:?}")),
             (None, _) => {}
         }
-        if self.refusing.contains_key(&new.server) {
+        if self.refusing.contains_key(&new.by.server) {
             wrong(&format!("a server that refuses every command has given {new:?}"));
         }
         self.held.push(new);

@@ -40,12 +40,14 @@ pub enum WorldFault {
     TimerForgetsRules,
     /// What a closed connection held is ended while writes are refused.
     SessionEndForgetsRules,
-    /// A primary that is cut off hands over what it holds while another one has taken over.
+    /// A primary that is cut off hands messages to consumers that wait there, while another one has taken over.
     DeposedHandsOver,
+    /// It makes a standby the leader.
+    DeposedMakesLeader,
 }
 
 impl WorldFault {
-    pub const ALL: [WorldFault; 8] = [
+    pub const ALL: [WorldFault; 9] = [
         WorldFault::ReplicaExpires,
         WorldFault::CounterForTerms,
         WorldFault::NoPromotionSkip,
@@ -54,6 +56,7 @@ impl WorldFault {
         WorldFault::TimerForgetsRules,
         WorldFault::SessionEndForgetsRules,
         WorldFault::DeposedHandsOver,
+        WorldFault::DeposedMakesLeader,
     ];
 }
 

@@ -4,7 +4,8 @@
 
 use super::WorldFault;
 use super::checks::digest;
-use super::op::{Execute, Op};
+use super::known::Teller;
+use super::op::{Execute, Op, Reply};
 use super::waiting::Lines;
 use super::world::World;
 use mq_engine::{Form, Moment, Time};
@@ -22,8 +23,8 @@ pub enum Refusing {
 pub struct Deposed {
     pub index: usize,
     reign: u64,
-    lines: Lines,
-    closed: VecDeque<u64>,
+    pub lines: Lines,
+    pub closed: VecDeque<u64>,
 }
 
 impl World {
@@ -61,7 +62,7 @@ impl World {
             self.tell(|| "writes are allowed again".into());
             self.known.accepts(self.primary);
             (self.refusing, self.was_refusing) = (None, true);
-        } else if why == Refusing::CutOff && self.rng.chance(60) {
+        } else if why == Refusing::CutOff && self.rng.chance(if self.lines.is_empty() { 30 } else { 200 }) {
             let replicas: Vec<usize> = (0..self.servers.len()).filter(|index| *index != self.primary).collect();
             let chosen = self.rng.pick(&replicas);
             if self.may_lead(chosen) {
@@ -74,8 +75,8 @@ impl World {
     fn depose(&mut self, chosen: usize) {
         self.report.saw("rule: cut off, and a replica takes over");
         let mut lines = std::mem::take(&mut self.lines);
-        lines.consumers.retain(|_| self.rng.chance(800));
-        lines.candidates.retain(|_| self.rng.chance(800));
+        lines.consumers.retain(|_| self.rng.chance(900));
+        lines.candidates.retain(|_| self.rng.chance(900));
         let closed = std::mem::take(&mut self.closed);
         let (index, reign) = (self.primary, self.reign);
         self.fail_over(chosen);
@@ -85,15 +86,15 @@ impl World {
     /// What becomes of a primary that was cut off: it does nothing, if it keeps the rules.
     pub(super) fn deposed_goes_on(&mut self) {
         let Some(mut deposed) = self.deposed.take() else { return };
-        if self.rng.chance(100) {
+        if self.rng.chance(25) {
             // A client that does not know of the other primary either.
             let seen = digest(self.servers[deposed.index].queue.as_ref());
             self.known.refused(deposed.index, seen);
             self.report.saw("rule: writes refused");
         }
-        if self.rng.chance(120) {
+        if self.rng.chance(200) {
             self.report.add("rule: nothing done by itself", (!deposed.lines.is_empty()).into());
-            if self.fault == Some(WorldFault::DeposedHandsOver) {
+            if matches!(self.fault, Some(WorldFault::DeposedHandsOver | WorldFault::DeposedMakesLeader)) {
                 self.hand_over(&mut deposed);
             }
         }
@@ -105,18 +106,33 @@ impl World {
         let server = &mut self.servers[deposed.index];
         let moment = Moment::at(Time(server.clock(self.time)));
         let Some(queue) = &mut server.queue else { return };
-        let mut execute = |op: &Op| op.visit(Execute { queue: &mut *queue, moment, form: Form::Effect }).ok();
+        let usual = queue.settings().lease.0;
+        let mut execute = |op: &Op| {
+            let done = op.visit(Execute { queue: &mut *queue, moment, form: Form::Effect });
+            done.map(|(reply, ..)| reply).expect("what waits is never refused")
+        };
         execute(&Op::Settle);
+        deposed.closed.drain(..).for_each(|session| drop(execute(&Op::EndSession(session))));
         let mut given = Vec::new();
-        while let Some(session) = deposed.closed.pop_front() {
-            execute(&Op::EndSession(session));
-        }
-        for op in deposed.lines.consumers.drain(..).chain(deposed.lines.candidates.drain(..)) {
-            given.extend(execute(&op).map(|(reply, ..)| (op, reply)));
-        }
+        let line = match self.fault {
+            Some(WorldFault::DeposedMakesLeader) => &mut deposed.lines.candidates,
+            _ => &mut deposed.lines.consumers,
+        };
+        line.retain(|op| {
+            let reply = execute(op);
+            let waits = match &reply {
+                Reply::Claimed { got, .. } => got.is_empty(),
+                reply => matches!(reply, Reply::Led { won: false, .. }),
+            };
+            if !waits {
+                given.push((op.clone(), reply));
+            }
+            waits
+        });
+        let by = Teller { server: deposed.index, reign: deposed.reign };
         for (op, reply) in given {
             self.tell(|| format!("the primary that was cut off: {op:?} → {reply:?}"));
-            self.known.told(deposed.index, deposed.reign, self.time, &op, &reply);
+            self.known.told(by, self.time, usual, &op, &reply);
         }
     }
 }

@@ -179,6 +179,7 @@ impl Server {
                 if queue.is_none() {
                     self.since = self.epoch;
                 }
+                let beside = if effect.payloads_apart { &beside[..] } else { &[] };
                 let beside: Vec<&[u8]> = beside.iter().map(Vec::as_slice).collect();
                 if let Err(why) = apply_record(queue, &effect.bytes, &beside) {
                     wrong(&format!("a copy does not understand its primary: {why}"));

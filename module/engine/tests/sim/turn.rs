@@ -1,6 +1,7 @@
 //! One command of a client, or one act of the module itself: some steps, and one record of them all.
 
 use super::checks;
+use super::known::Teller;
 use super::op::{Execute, Op, Reply};
 use super::report::Report;
 use super::server::{Entry, What};
@@ -53,7 +54,11 @@ impl World {
             now: server.clock(self.time),
             wall: server.wall(self.time),
             own,
-            due_left: if self.busy { self.rng.below(6) as usize } else { DUE_PER_STEP },
+            due_left: match self.busy {
+                true if own => self.rng.below(2) as usize,
+                true => self.rng.pick(&[0, 0, 1, 1, 2, 5]),
+                false => DUE_PER_STEP,
+            },
             model: Rc::clone(model),
             digest,
             created: server.queue.is_none(),
@@ -135,7 +140,9 @@ impl World {
     /// The client hears what became of its command.
     fn hear(&mut self, op: &Op, reply: &Reply) {
         self.actors.heard(op, reply);
-        self.known.told(self.primary, self.reign, self.time, op, reply);
+        let usual = self.servers[self.primary].queue.as_ref().map_or(0, |queue| queue.settings().lease.0);
+        let by = Teller { server: self.primary, reign: self.reign };
+        self.known.told(by, self.time, usual, op, reply);
     }
 
     /// The end of it: what was done becomes one record, or it has changed nothing.

@@ -60,7 +60,7 @@ impl World {
             self.bring_up_to_date(&mut turn);
             self.serve(&mut turn);
         }
-        let blocks = self.rng.chance(500);
+        let blocks = self.rng.chance(if matches!(op, Op::Lead { .. }) { 900 } else { 500 });
         let reply = match &mut op {
             // Who comes later waits behind those who wait; what it acknowledges counts at once.
             Op::Claim { acks, .. } if !self.lines.consumers.is_empty() => {
@@ -197,5 +197,9 @@ impl World {
         self.tell(|| format!("connection {session} closes"));
         self.lines.remove_session(session);
         self.closed.push_back(session);
+        if let Some(deposed) = &mut self.deposed {
+            deposed.lines.remove_session(session);
+            deposed.closed.push_back(session); // its process has ended, with all its connections
+        }
     }
 }

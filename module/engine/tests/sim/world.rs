@@ -67,7 +67,7 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, fault: Option<WorldFault>) -> World {
         let mut rng = Rng::new(seed);
-        let (shard, busy) = (rng.chance(150), rng.chance(350));
+        let (shard, busy) = (rng.chance(150), rng.chance(600));
         let servers = (0..3).map(|_| Server::new(skew(&mut rng))).collect();
         World {
             rng,
@@ -77,7 +77,7 @@ impl World {
             log: Log::new(),
             actors: Actors::new(shard),
             ledger: Ledger::default(),
-            known: Known::default(),
+            known: Known::new(!matches!(fault, Some(WorldFault::DeposedHandsOver | WorldFault::DeposedMakesLeader))),
             lines: Lines::default(),
             closed: VecDeque::new(),
             refusing: None,
@@ -120,8 +120,8 @@ impl World {
             return self.recover();
         }
         match self.rng.below(1000) {
-            0..820 => self.command(),
-            820..920 => self.act_alone(),
+            0..800 => self.command(),
+            800..920 => self.act_alone(),
             _ => self.fate(),
         }
         self.deposed_goes_on();
@@ -162,7 +162,8 @@ impl World {
                 continue;
             }
             if !server.linked {
-                if !self.is_cut_off() && self.rng.chance(60) {
+                let goes_on = self.deposed.as_ref().is_some_and(|deposed| deposed.index == index);
+                if !self.is_cut_off() && self.rng.chance(if goes_on { 12 } else { 60 }) {
                     self.copy_whole(index);
                 }
                 continue;
