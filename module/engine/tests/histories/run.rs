@@ -151,18 +151,25 @@ impl Run {
                 let raw: Vec<u64> = receipts.iter().map(|receipt| receipt.0).collect();
                 self.same(&Release { receipts: &receipts }, |model| model.release(&raw));
             }
-            Step::Fail { receipt, retry, reason } => {
-                let (receipt, reason) = (self.receipt(*receipt), [b'r', *reason]);
-                let fail = Fail { receipt, retry: retry.map(Span), reason: &reason };
-                let (failed, expected) =
-                    self.execute(&fail, |model| Ok(model.fail(receipt.0, *retry, &reason))).unwrap();
-                let code = match failed {
-                    Failed::Stale => 0,
-                    Failed::Errored => 1,
-                    Failed::Retried => 2,
-                };
-                assert_eq!(code, expected);
-            }
+            Step::Fail { receipt, retry, reason } => self.fail(*receipt, *retry, *reason),
+            rarer => self.rarer_step(rarer),
+        }
+    }
+
+    fn fail(&mut self, receipt: u8, retry: Option<u64>, reason: u8) {
+        let (receipt, reason) = (self.receipt(receipt), [b'r', reason]);
+        let fail = Fail { receipt, retry: retry.map(Span), reason: &reason };
+        let (failed, expected) = self.execute(&fail, |model| Ok(model.fail(receipt.0, retry, &reason))).unwrap();
+        let code = match failed {
+            Failed::Stale => 0,
+            Failed::Errored => 1,
+            Failed::Retried => 2,
+        };
+        assert_eq!(code, expected);
+    }
+
+    fn rarer_step(&mut self, step: &Step) {
+        match step {
             Step::Resign(candidate) => {
                 let token = self.model.leader.as_ref().map_or(3, |leader| leader.token);
                 let name = [b'c', *candidate];
@@ -187,6 +194,13 @@ impl Run {
             Step::Settle => {
                 self.same(&Settle, |_| ());
             }
+            around => self.around(around),
+        }
+    }
+
+    /// What happens around the queue.
+    fn around(&mut self, step: &Step) {
+        match step {
             Step::Term { skip } => {
                 let floor = self.primary.numbers_end() + 10;
                 self.term = Some(TermStart { floor, skip: if *skip { 1 << 24 } else { 0 } });
@@ -201,6 +215,7 @@ impl Run {
                 self.primary = reloaded(&self.primary);
                 self.replica = self.replica.as_ref().map(reloaded);
             }
+            _ => unreachable!("a command: {step:?}"),
         }
     }
 

@@ -148,6 +148,11 @@ impl Report {
         self.add("arrow: errored → ready, REDRIVE", done.redriven);
         self.add("arrow: errored → dropped, errors-keep", done.dropped);
         self.add("arrow: ready or delayed → errored, TTL", done.ttl_expired);
+        self.answered(op, reply, done, before, at);
+    }
+
+    /// What the replies tell beside the totals.
+    fn answered(&mut self, op: &Op, reply: &Reply, done: &Totals, before: &Model, at: u64) {
         match (op, reply) {
             (Op::Push(push), Reply::Pushed { duplicate, .. }) => self.pushed(push, *duplicate),
             (Op::Claim { .. }, Reply::Claimed { .. }) => {

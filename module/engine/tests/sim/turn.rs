@@ -69,33 +69,10 @@ impl World {
 
     /// One step, on the primary and on the model. `None`: it was refused.
     pub(super) fn step_in(&mut self, turn: &mut Turn, op: &Op) -> Option<Reply> {
-        let joins = turn.own || turn.has_changed() || !self.lines.is_empty();
-        let form = if joins { Form::Effect } else { Form::Shortest };
-        let server = &mut self.servers[self.primary];
-        let term = server.term(self.time, self.fault);
-        let promoted = server.since < server.epoch;
-        let queue = server.queue.get_or_insert_with(|| Queue::new(Settings::default()));
-        let totals = *queue.totals();
-        let moment = Moment { now: Time(turn.now), wall: Time(turn.wall), term, due: turn.due_left };
-        let outcome = op.visit(Execute { queue, moment, form });
-        let mut model = Model::clone(&turn.model);
-        (model.wall_clock, model.due) = (turn.wall, turn.due_left);
-        model.settle(turn.now, term.map(|term| (term.floor, term.skip)));
-        let expected = on_model(op, &mut model);
-        self.tell(|| format!("{op:?} at {moment:?} → {outcome:?}"));
-        let (reply, record, due_left) = match (outcome, expected) {
-            (Ok(done), Ok(expected)) => {
-                assert_eq!(done.0, expected, "the reply is the model's");
-                done
-            }
-            (Err(refusal), Err(expected)) => {
-                assert!(expected.is(&refusal), "refused as {refusal:?}, by the model as {expected:?}");
-                self.report.refused(op, &refusal);
-                self.actors.refused(op, &refusal);
-                return None;
-            }
-            (outcome, expected) => wrong(&format!("{outcome:?}, by the model {expected:?}")),
-        };
+        let server = &self.servers[self.primary];
+        let (term, promoted) = (server.term(self.time, self.fault), server.since < server.epoch);
+        let totals = server.queue.as_ref().map_or_else(Totals::default, |queue| *queue.totals());
+        let ((reply, record, due_left), mut model) = self.on_both(turn, op, term)?;
         let done = self.servers[self.primary].queue.as_ref().expect("just used").totals().since(&totals);
         self.report.done(op, &reply, &done, &turn.model, &model);
         match record {
@@ -122,6 +99,33 @@ impl World {
         turn.model = Rc::new(model);
         self.changed(op, &reply, &totals);
         Some(reply)
+    }
+
+    /// What the primary answers, which is what the model answers, and the model after it.
+    fn on_both(&mut self, turn: &Turn, op: &Op, term: Option<TermStart>) -> Option<((Reply, Record, usize), Model)> {
+        let joins = turn.own || turn.has_changed() || !self.lines.is_empty();
+        let form = if joins { Form::Effect } else { Form::Shortest };
+        let queue = self.servers[self.primary].queue.get_or_insert_with(|| Queue::new(Settings::default()));
+        let moment = Moment { now: Time(turn.now), wall: Time(turn.wall), term, due: turn.due_left };
+        let outcome = op.visit(Execute { queue, moment, form });
+        let mut model = Model::clone(&turn.model);
+        (model.wall_clock, model.due) = (turn.wall, turn.due_left);
+        model.settle(turn.now, term.map(|term| (term.floor, term.skip)));
+        let expected = on_model(op, &mut model);
+        self.tell(|| format!("{op:?} at {moment:?} → {outcome:?}"));
+        match (outcome, expected) {
+            (Ok(done), Ok(expected)) => {
+                assert_eq!(done.0, expected, "the reply is the model's");
+                Some((done, model))
+            }
+            (Err(refusal), Err(expected)) => {
+                assert!(expected.is(&refusal), "refused as {refusal:?}, by the model as {expected:?}");
+                self.report.refused(op, &refusal);
+                self.actors.refused(op, &refusal);
+                None
+            }
+            (outcome, expected) => wrong(&format!("{outcome:?}, by the model {expected:?}")),
+        }
     }
 
     /// A step has changed the queue.
