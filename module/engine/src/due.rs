@@ -1,6 +1,7 @@
 //! Due work: what time alone does to a queue. It is done by the next steps, each as many pieces as its moment allows.
 
 use crate::claims::Claim;
+use crate::faults::{self, Fault};
 use crate::lane::Place;
 use crate::operations::DRAINER;
 use crate::queue::Queue;
@@ -121,7 +122,8 @@ impl Queue {
 
     /// Brings the queue to a moment: its time, its term, and as much of the due work as the moment allows.
     pub(crate) fn begin(&mut self, moment: &Moment) {
-        self.now = self.now.max(moment.now);
+        let now = if faults::on(Fault::WallMovesTime) { moment.wall } else { moment.now };
+        self.now = self.now.max(now);
         self.wall = self.now.max(moment.wall);
         self.due_left = moment.due;
         if let Some(term) = moment.term {

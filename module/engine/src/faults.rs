@@ -40,6 +40,20 @@ pub enum Fault {
     ReceiptTwice,
     /// A queue that is loaded begins its tokens anew.
     LoadForgetsTokens,
+    /// A claim of a session of an earlier term still counts until it is taken back.
+    VoidClaimCounts,
+    /// Copies are not told how little due work a step might do.
+    DueLimitForgotten,
+    /// Leases and delays follow a wall clock that is set ahead.
+    WallMovesTime,
+    /// The age of an error counts from the wall clock at its entry.
+    ErrorsAgeByWall,
+    /// Copies are not told what the wall clock shows.
+    WallUnrecorded,
+    /// A queue that is loaded takes the claims of connections that are gone for current ones.
+    LoadForgetsVoid,
+    /// A step that is joined to a record makes it forget the payloads that it has beside it.
+    JoinForgetsPayloads,
 }
 
 #[cfg(feature = "faults")]
@@ -62,7 +76,7 @@ mod chosen {
 
     impl Fault {
         /// Every one.
-        pub const ALL: [Fault; 18] = [
+        pub const ALL: [Fault; 25] = [
             Fault::ClaimOutlivesLease,
             Fault::ReleaseCountsDelivery,
             Fault::ReturnedComeLast,
@@ -81,6 +95,13 @@ mod chosen {
             Fault::LengthOffByOne,
             Fault::ReceiptTwice,
             Fault::LoadForgetsTokens,
+            Fault::VoidClaimCounts,
+            Fault::DueLimitForgotten,
+            Fault::WallMovesTime,
+            Fault::ErrorsAgeByWall,
+            Fault::WallUnrecorded,
+            Fault::LoadForgetsVoid,
+            Fault::JoinForgetsPayloads,
         ];
     }
 }

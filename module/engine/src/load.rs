@@ -346,7 +346,8 @@ fn decode_head(reader: &mut Reader<'_>) -> Result<Queue, Corrupt> {
             session: reader.optional()?.map(SessionId),
         });
     }
-    queue.void_below = Receipt(reader.number_to(NUMBER_LIMIT)?);
+    let void_below = Receipt(reader.number_to(NUMBER_LIMIT)?);
+    queue.void_below = if faults::on(Fault::LoadForgetsVoid) { Receipt(0) } else { void_below };
     queue.producers.advances = reader.number()?;
     queue.pace.used_until_ns = reader.number()?;
     Ok(queue)

@@ -95,7 +95,8 @@ impl Effect {
     /// Adds the steps of a later effect on the same queue. At most one of the two has payloads apart.
     pub fn append(&mut self, later: &Effect) {
         self.bytes.extend_from_slice(later.bytes.get(1..).unwrap_or_default());
-        self.payloads_apart |= later.payloads_apart;
+        let kept = self.payloads_apart && !faults::on(Fault::JoinForgetsPayloads);
+        self.payloads_apart = kept || later.payloads_apart;
     }
 }
 
@@ -225,7 +226,9 @@ impl Queue {
 
     fn effect<O: Operation>(&self, operation: &O, output: &O::Output, moment: &Moment, before: Time) -> Effect {
         let has = |bit: u8, it_has: bool| if it_has { bit } else { 0 };
-        let (has_time, has_wall) = (moment.now > before, moment.wall > moment.now);
+        let has_time = moment.now > before;
+        let has_wall = moment.wall > moment.now && !faults::on(Fault::WallUnrecorded);
+        let has_due = moment.due != DUE_PER_STEP && !faults::on(Fault::DueLimitForgotten);
         let mut out = Writer::with_capacity(SMALL_EFFECT);
         out.byte(EFFECT_VERSION);
         out.byte(
@@ -233,7 +236,7 @@ impl Queue {
                 | has(HAS_WALL, has_wall)
                 | has(HAS_TERM, moment.term.is_some())
                 | has(HAS_SETTINGS, !self.known)
-                | has(HAS_DUE, moment.due != DUE_PER_STEP),
+                | has(HAS_DUE, has_due),
         );
         if has_time {
             out.number(moment.now.0);
@@ -248,7 +251,7 @@ impl Queue {
         if !self.known {
             self.settings.encode(&mut out);
         }
-        if moment.due != DUE_PER_STEP {
+        if has_due {
             out.number(moment.due as u64);
         }
         if O::changed(output) {

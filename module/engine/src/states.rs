@@ -159,7 +159,7 @@ impl Queue {
         let errored = Errored {
             place,
             deliveries,
-            entered_at: self.now,
+            entered_at: if faults::on(Fault::ErrorsAgeByWall) { self.wall } else { self.now },
             failed_at: self.wall,
             consumer: self.texts.hold(consumer),
             reason: self.texts.hold(reason),

@@ -51,7 +51,7 @@ impl Fields<'_> {
             'b' => self.at += 1,
             'n' => drop(self.number()?),
             't' => self.text()?,
-            's' => (0..self.number()? * 2).try_for_each(|_| self.number().map(drop))?,
+            's' => (0..self.number()?.saturating_mul(2)).try_for_each(|_| self.number().map(drop))?,
             'l' => (0..self.number()?).try_for_each(|_| self.number().map(drop))?,
             _ => {
                 let leads = *self.chunk.get(self.at)?;

@@ -12,8 +12,15 @@ pub struct Used {
     ids: Vec<Id>,
     receipts: Vec<Receipt>,
     term: Option<TermStart>,
-    /// What the copies were told by the last step.
-    effect: Option<Effect>,
+    /// By how much the wall clock is ahead, and how many pieces of due work a step may do.
+    ahead: u64,
+    due: usize,
+    /// What the copies were told by the last step, with the payloads that travel beside it.
+    effect: Option<(Effect, Vec<Vec<u8>>)>,
+    /// The payloads of the push that is being done.
+    payloads: Vec<Vec<u8>>,
+    /// Whether each step is an effect, to be joined to others.
+    joins: bool,
 }
 
 const NAMES: [&[u8]; 3] = [b"a", b"worker", b"zzz"];
@@ -22,7 +29,12 @@ impl Used {
     /// A new queue.
     pub fn new() -> Used {
         let term = Some(TermStart { floor: 1000, skip: 0 });
-        Used { queue: Queue::new(Settings::default()), now: 5000, ids: vec![], receipts: vec![], term, effect: None }
+        Used::made(Queue::new(Settings::default()), 5000, term)
+    }
+
+    fn made(queue: Queue, now: u64, term: Option<TermStart>) -> Used {
+        let (ids, receipts, payloads) = (vec![], vec![], vec![]);
+        Used { queue, now, ids, receipts, term, ahead: 0, due: DUE_PER_STEP, effect: None, payloads, joins: false }
     }
 
     /// One that was loaded, to be written by whoever loads it.
@@ -35,17 +47,20 @@ impl Used {
         let term = (!dice.one_in(3)).then(|| TermStart { floor: dice.edge(5000), skip: dice.edge(0) >> 20 });
         let receipts = ids.iter().filter_map(|(_, receipt)| *receipt).collect();
         let ids = ids.into_iter().map(|(id, _)| id).collect();
-        Used { queue, now: dice.edge(6000) >> 8, ids, receipts, term, effect: None }
+        Used { ids, receipts, ..Used::made(queue, dice.edge(6000) >> 8, term) }
     }
 
     fn run<O: Operation>(&mut self, operation: &O) -> Option<O::Output> {
-        let moment = Moment { term: self.term, ..Moment::at(Time(self.now)) };
-        let executed = self.queue.execute(operation, moment).ok()?;
+        let wall = Time(self.now.saturating_add(self.ahead));
+        let moment = Moment { term: self.term, wall, due: self.due, ..Moment::at(Time(self.now)) };
+        let form = if self.joins { Form::Effect } else { Form::Shortest };
+        let executed = self.queue.execute_in_form(operation, moment, form).ok()?;
         if executed.record != Record::Nothing {
             self.term = None;
         }
         if let Record::Effect(effect) = executed.record {
-            self.effect = Some(effect);
+            let beside = if effect.payloads_apart { self.payloads.clone() } else { vec![] };
+            self.effect = Some((effect, beside));
         }
         Some(executed.output)
     }
@@ -66,18 +81,34 @@ impl Used {
         some.collect()
     }
 
-    /// One operation; its effect, if it had one.
-    pub fn step_recorded(&mut self, dice: &mut Dice, note: &mut dyn FnMut(&Effect)) {
-        self.effect = None;
-        self.step(dice);
-        if let Some(effect) = &self.effect {
-            note(effect);
+    /// Some operations of one record: that, with the payloads beside it, if it holds anything.
+    pub fn recorded(&mut self, dice: &mut Dice) -> Option<(Effect, Vec<Vec<u8>>)> {
+        let mut record: Option<(Effect, Vec<Vec<u8>>)> = None;
+        let steps = if dice.one_in(2) { 1 } else { 2 + dice.below(4) };
+        self.joins = steps > 1;
+        for _ in 0..steps {
+            self.effect = None;
+            self.step(dice);
+            let Some((effect, beside)) = self.effect.take() else { continue };
+            match &mut record {
+                Some((record, payloads)) if !(record.payloads_apart && effect.payloads_apart) => {
+                    record.append(&effect);
+                    payloads.extend(beside);
+                }
+                other => *other = Some((effect, beside)),
+            }
         }
+        self.joins = false;
+        record
     }
 
     /// One operation.
     pub fn step(&mut self, dice: &mut Dice) {
         self.now = self.now.saturating_add(dice.below(30) as u64);
+        if dice.one_in(8) {
+            self.due = if dice.one_in(2) { DUE_PER_STEP } else { dice.below(6) };
+            self.ahead = if dice.one_in(2) { 0 } else { dice.edge(5000) >> dice.below(60) };
+        }
         let name = NAMES[dice.below(NAMES.len())];
         let span = |dice: &mut Dice| dice.one_in(2).then(|| Span(1 + dice.below(200) as u64));
         let session = dice.one_in(3).then(|| SessionId(1 + dice.below(3) as u64));
@@ -124,11 +155,13 @@ impl Used {
     }
 
     fn push(&mut self, name: &[u8], dice: &mut Dice) {
-        let payload = vec![b'p'; if dice.one_in(12) { 5000 } else { dice.below(20) }];
+        let length = [5000, 17_000][usize::from(dice.one_in(3))];
+        let payload = vec![b'p'; if dice.one_in(12) { length } else { dice.below(20) }];
         let unique: Option<&[u8]> = dice.one_in(6).then_some(name);
         let group = dice.one_in(4).then(|| NAMES[dice.below(3)]);
         let ttl = dice.one_in(5).then(|| Span(1 + dice.below(200) as u64));
         let payloads = vec![&payload[..]; if unique.is_some() { 1 } else { 1 + dice.below(3) }];
+        self.payloads = payloads.iter().map(|payload| payload.to_vec()).collect();
         let next = self.queue.next_sequence(name);
         let sequence = (unique.is_none() && dice.one_in(4)).then_some(Sequence { producer: name, first: next });
         let push = Push {

@@ -1,6 +1,9 @@
 //! A queue so simple that it is obviously right: one list of messages, searched from end to end for everything.
 #![allow(missing_docs, dead_code)]
 
+mod due;
+mod store;
+
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,12 @@ pub struct Model {
     pub wall_clock: u64,
     /// The wall clock as the step that is being done takes it.
     pub wall: u64,
+    /// How many pieces of due work each step may do.
+    pub due: usize,
+    /// Those that the step that is being done may still do.
+    pub due_left: usize,
+    /// Claims of sessions under a smaller receipt are of an earlier term: void.
+    pub void_below: u64,
     pub messages: Vec<Message>,
     pub next: [u64; 3],
     pub lease: u64,
@@ -91,102 +100,12 @@ pub const TOKEN: usize = 2;
 
 impl Model {
     pub fn new() -> Model {
-        Model { next: [1; 3], lease: 30_000, max_deliveries: 20, ..Model::default() }
+        Model { next: [1; 3], lease: 30_000, max_deliveries: 20, due: usize::MAX, ..Model::default() }
     }
 
     fn number(&mut self, kind: usize) -> u64 {
         self.next[kind] += 1;
         self.next[kind] - 1
-    }
-
-    /// Time passes: claims end and delays come due.
-    pub fn settle(&mut self, now: u64, term: Option<(u64, u64)>) {
-        self.now = self.now.max(now);
-        self.wall = self.wall_clock.max(self.now);
-        if let Some((floor, skip)) = term {
-            self.next.iter_mut().for_each(|next| *next = (*next + skip).max(floor));
-            self.leader = None;
-            self.end_sessions(|_| true);
-        }
-        for index in 0..self.messages.len() {
-            self.settle_message(index);
-        }
-        self.end_lives();
-    }
-
-    /// What has outlived its time.
-    fn end_lives(&mut self) {
-        let (now, at) = (self.now, self.wall);
-        for message in &mut self.messages {
-            if matches!(message.state, State::Ready | State::Delayed { .. })
-                && message.expires.is_some_and(|expires| expires <= now)
-            {
-                let (reason, consumer) = (b"expired".to_vec(), Vec::new());
-                message.state = State::Errored { reason, consumer, entered: now, at, drain: None };
-                message.expires = None;
-                self.ttl_expired += 1;
-            }
-        }
-        let keep = self.errors_keep;
-        let old = |message: &Message| matches!(message.state, State::Errored { entered, drain: None, .. } if keep > 0 && entered + keep <= now);
-        let before = self.messages.len();
-        self.messages.retain(|message| !old(message));
-        self.dropped += (before - self.messages.len()) as u64;
-    }
-
-    fn settle_message(&mut self, index: usize) {
-        let now = self.now;
-        match self.messages[index].state.clone() {
-            State::Delayed { due } if due <= now => self.messages[index].state = State::Ready,
-            State::Claimed { deadline, consumer, .. } if deadline <= now => self.end_claim(index, consumer),
-            State::Errored { drain: Some((_, deadline, _)), .. } if deadline <= now => self.stop_drain(index),
-            _ => {}
-        }
-    }
-
-    fn end_claim(&mut self, index: usize, consumer: Vec<u8>) {
-        self.expired += 1;
-        let (limit, entered, at) = (self.max_deliveries, self.now, self.wall);
-        let message = &mut self.messages[index];
-        if limit > 0 && message.deliveries >= limit {
-            self.dead += 1;
-            message.state = State::Errored { reason: b"max-deliveries".to_vec(), consumer, entered, at, drain: None };
-        } else {
-            message.state = State::Ready;
-        }
-    }
-
-    fn stop_drain(&mut self, index: usize) {
-        if let State::Errored { drain, .. } = &mut self.messages[index].state {
-            *drain = None;
-        }
-    }
-
-    fn end_sessions(&mut self, of: impl Fn(u64) -> bool) -> u64 {
-        let now = self.now;
-        let mut ended = 0;
-        for message in &mut self.messages {
-            if let State::Claimed { deadline, session: Some(session), .. }
-            | State::Errored { drain: Some((_, deadline, Some(session))), .. } = &mut message.state
-                && of(*session)
-                && *deadline > now
-            {
-                *deadline = now;
-                ended += 1;
-            }
-        }
-        ended
-    }
-
-    pub fn end_session(&mut self, session: u64) -> u64 {
-        let mut ended = self.end_sessions(|of| of == session);
-        if self.leader().is_some_and(|leader| leader.session == Some(session)) {
-            self.leader = None;
-            ended += 1;
-        }
-        (0..self.messages.len()).for_each(|index| self.settle_message(index));
-        self.end_lives();
-        ended
     }
 
     pub fn leader(&self) -> Option<Leader> {
@@ -202,8 +121,21 @@ impl Model {
         if accepted { Ok(()) } else { Err(Refused::Fenced) }
     }
 
-    /// `Ok(None)`: to be pushed. `Ok(Some(id))`: seen before, the id given then or 0.
+    /// As if all due work were done. `Ok(None)`: to be pushed. `Ok(Some(id))`: seen before, the id given then or 0.
     pub fn judge_push(
+        &self,
+        count: u64,
+        fence: Option<u64>,
+        sequence: Option<(&[u8], u64)>,
+        unique: Option<&[u8]>,
+    ) -> Result<Option<u64>, Refused> {
+        let mut settled = self.clone();
+        settled.due_left = usize::MAX;
+        settled.take_back();
+        settled.judge_settled(count, fence, sequence, unique)
+    }
+
+    fn judge_settled(
         &self,
         count: u64,
         fence: Option<u64>,
@@ -243,6 +175,8 @@ impl Model {
         sequence: Option<(&[u8], u64)>,
         label: &Label,
     ) -> u64 {
+        // An error that holds the key has been kept for long enough, or the push would not have come so far.
+        self.dropped += self.forget_key(label.unique.as_deref());
         let first = self.next[ID];
         for payload in payloads {
             let id = self.number(ID);
@@ -263,6 +197,14 @@ impl Model {
         let mut claimed = Vec::new();
         while claimed.len() < count && !self.paused && self.has_room() {
             let Some(index) = self.next_ready() else { break };
+            if self.messages[index].expires.is_some_and(|expires| expires <= self.now) {
+                self.end_life(index);
+                match self.due_left.checked_sub(1) {
+                    Some(left) => self.due_left = left,
+                    None => break,
+                }
+                continue;
+            }
             self.used_until = self.used_until.max(self.now * 1_000_000) + self.interval();
             let (receipt, deadline) = (self.number(RECEIPT), self.now + lease.unwrap_or(self.lease));
             let message = &mut self.messages[index];
@@ -315,47 +257,9 @@ impl Model {
         free.min_by_key(|(_, message)| (255 - message.priority, message.id)).map(|(index, _)| index)
     }
 
-    pub fn remove(&mut self, ids: &[u64]) -> u64 {
-        let before = self.messages.len();
-        self.messages.retain(|message| {
-            let fixed = matches!(message.state, State::Claimed { .. } | State::Errored { drain: Some(_), .. });
-            fixed || !ids.contains(&message.id)
-        });
-        self.removed += (before - self.messages.len()) as u64;
-        (before - self.messages.len()) as u64
-    }
-
-    /// All of one state, in the order in which they go.
-    pub fn purge(&mut self, state: u8, count: usize) -> u64 {
-        let mut removed = 0;
-        while (removed as usize) < count {
-            let of = |wanted: fn(&Message) -> bool| self.messages.iter().filter(move |message| wanted(message));
-            let id = match state {
-                0 => self
-                    .next_ready()
-                    .map(|index| self.messages[index].id)
-                    .or_else(|| of(|message| message.state == State::Ready).map(|message| message.id).min()),
-                1 => of(|message| matches!(message.state, State::Delayed { .. }))
-                    .min_by_key(|message| match message.state {
-                        State::Delayed { due } => (due, message.id),
-                        _ => unreachable!(),
-                    })
-                    .map(|message| message.id),
-                _ => of(|message| matches!(message.state, State::Errored { drain: None, .. }))
-                    .map(|message| message.id)
-                    .min(),
-            };
-            let Some(id) = id else { break };
-            removed += self.remove(&[id]);
-        }
-        removed
-    }
-
     fn current(&self, receipt: u64) -> Option<usize> {
-        self.messages.iter().position(|message| match &message.state {
-            State::Claimed { receipt: r, deadline, .. } => *r == receipt && *deadline > self.now,
-            State::Errored { drain: Some((r, deadline, _)), .. } => *r == receipt && *deadline > self.now,
-            _ => false,
+        self.messages.iter().position(|message| {
+            message.claim().is_some_and(|claim| claim.receipt == receipt && !self.has_ended(&claim))
         })
     }
 
@@ -408,7 +312,9 @@ impl Model {
             {
                 *deadline = until;
             }
-            self.settle_message(index);
+            if lease == 0 {
+                self.end_claim(index);
+            }
         }
         extended
     }
@@ -452,43 +358,5 @@ impl Model {
             self.leader = None;
         }
         leads
-    }
-
-    pub fn drain(&mut self, count: usize, lease: Option<u64>, session: Option<u64>) -> Vec<(u64, Message)> {
-        let mut drained = Vec::new();
-        while drained.len() < count {
-            let waits = |message: &Message| matches!(message.state, State::Errored { drain: None, .. });
-            let waiting = self.messages.iter().enumerate().filter(|(_, message)| waits(message));
-            let Some((index, _)) = waiting.min_by_key(|(_, message)| message.id) else { break };
-            let taken = self.messages[index].clone();
-            match lease {
-                None => {
-                    self.messages.remove(index);
-                    self.drained += 1;
-                    drained.push((0, taken));
-                }
-                Some(lease) => {
-                    let (receipt, until) = (self.number(RECEIPT), self.now + lease);
-                    if let State::Errored { drain, .. } = &mut self.messages[index].state {
-                        *drain = Some((receipt, until, session));
-                    }
-                    drained.push((receipt, taken));
-                }
-            }
-        }
-        drained
-    }
-
-    pub fn redrive(&mut self, ids: Option<&[u64]>, count: usize) -> u64 {
-        let mut redriven = 0;
-        for message in &mut self.messages {
-            let named = ids.is_none_or(|ids| ids.contains(&message.id));
-            if named && redriven < count as u64 && matches!(message.state, State::Errored { drain: None, .. }) {
-                (message.state, message.deliveries, message.expires) = (State::Ready, 0, None);
-                redriven += 1;
-            }
-        }
-        self.redriven += redriven;
-        redriven
     }
 }

@@ -58,34 +58,33 @@ impl Actors {
     }
 
     /// The first command of a queue: one of those that create it.
-    pub fn create(&mut self, rng: &mut Rng, now: u64) -> Op {
+    pub fn create(&mut self, rng: &mut Rng, wall: u64) -> Op {
         match rng.below(4) {
             0 => Op::Configure(setting(rng)),
             1 if self.shard => Op::RaiseFence { producer: 1, token: 1 },
             2 if !self.shard => self.lead(rng),
-            _ => self.push(rng, now),
+            _ => self.push(rng, wall),
         }
     }
 
-    pub fn next(&mut self, rng: &mut Rng, now: u64, live: usize) -> Op {
+    pub fn next(&mut self, rng: &mut Rng, wall: u64, live: usize) -> Op {
         let crowded = live > CROWDED;
         match rng.below(100) {
-            0..22 if !crowded => self.push(rng, now),
-            22..30 if !crowded => self.generate(rng, now),
-            0..48 => self.claim(rng),
-            48..60 => Op::Ack(self.some_receipts(rng)),
-            60..70 => self.fail(rng),
-            70..74 => Op::Extend { lease: rng.pick(&[0, 5, 60, 300]), receipts: self.some_receipts(rng) },
-            74..77 => Op::Release(self.some_receipts(rng)),
-            77..83 if !self.shard => self.lead(rng),
-            77..84 => self.generate(rng, now),
+            0..22 if !crowded => self.push(rng, wall),
+            22..30 if !crowded => self.generate(rng, wall),
+            0..46 => self.claim(rng),
+            46..57 => Op::Ack(self.some_receipts(rng)),
+            57..67 => self.fail(rng),
+            67..71 => Op::Extend { lease: rng.pick(&[0, 5, 60, 300]), receipts: self.some_receipts(rng) },
+            71..74 => Op::Release(self.some_receipts(rng)),
+            74..83 if !self.shard => self.lead(rng),
+            74..84 => self.generate(rng, wall),
             84..89 => self.drain(rng),
             89..91 => self.redrive(rng),
             91 => Op::Remove((0..rng.range(1, 3)).map(|_| rng.pick(&self.ids)).collect()),
             92 => Op::Purge { state: rng.below(3) as u8, count: rng.range(1, 3) as usize },
             93..96 => Op::Configure(setting(rng)),
-            96..98 => self.connection_dies(rng),
-            _ => Op::Settle,
+            _ => self.connection_dies(rng),
         }
     }
 
@@ -98,11 +97,16 @@ impl Actors {
     }
 
     fn session(&self, rng: &mut Rng) -> Option<u64> {
-        rng.maybe(350, |rng| rng.pick(&self.sessions))
+        rng.maybe(450, |rng| rng.pick(&self.sessions))
     }
 
-    fn push(&mut self, rng: &mut Rng, now: u64) -> Op {
-        let length = |rng: &mut Rng| if rng.chance(30) { rng.range(3000, 6000) } else { rng.below(12) };
+    fn push(&mut self, rng: &mut Rng, wall: u64) -> Op {
+        let large = rng.chance(55);
+        let length = |rng: &mut Rng| match rng.chance(if large { 900 } else { 30 }) {
+            true if large => rng.range(8000, 20_000),
+            true => rng.range(3000, 6000),
+            false => rng.below(12),
+        };
         let payloads = (0..if rng.chance(30) { 5 } else { rng.range(1, 2) })
             .map(|_| vec![rng.below(256) as u8; length(rng) as usize])
             .collect();
@@ -121,13 +125,13 @@ impl Actors {
                 let producer = rng.range(1, 3) as u8;
                 let next = self.numbers[usize::from(producer)];
                 let number = if rng.chance(600) { next } else { next.saturating_add_signed(rng.below(7) as i64 - 3) };
-                push.sequence = Some((producer, if rng.chance(30) { NUMBER_LIMIT - 1 } else { number }));
+                push.sequence = Some((producer, if rng.chance(45) { NUMBER_LIMIT - 1 } else { number }));
             }
             3..5 => {
                 push.unique = Some(rng.below(5) as u8);
                 push.payloads.truncate(1);
             }
-            5 if rng.chance(900) && !self.led => push.fence = Some((now + 2 * 86_400_000) * NUMBERS_PER_MS),
+            5 if rng.chance(900) && !self.led => push.fence = Some((wall + 10 * 86_400_000) * NUMBERS_PER_MS),
             6 if rng.chance(300) => push.fence = self.generators[rng.below(3) as usize].token,
             _ => {}
         }
@@ -135,14 +139,14 @@ impl Actors {
     }
 
     /// A generator that believes it leads publishes the stream; first it asks where to go on.
-    fn generate(&mut self, rng: &mut Rng, now: u64) -> Op {
+    fn generate(&mut self, rng: &mut Rng, wall: u64) -> Op {
         if self.shard && (rng.chance(50) || self.shard_token == 1) {
             self.shard_token += rng.range(1, 3);
             self.generators[rng.below(3) as usize] = Generator { token: Some(self.shard_token), next: None };
         }
         let generator = &self.generators[rng.below(3) as usize];
         match (generator.token, generator.next) {
-            (None, _) => self.push(rng, now),
+            (None, _) => self.push(rng, wall),
             (Some(token), None) => Op::RaiseFence { producer: STREAM, token },
             (Some(token), Some(number)) => {
                 let payloads = (number..number + rng.range(1, 3)).map(|n| n.to_string().into_bytes()).collect();
@@ -178,7 +182,7 @@ impl Actors {
     fn lead(&mut self, rng: &mut Rng) -> Op {
         let candidate = rng.below(3) as u8;
         let token = self.generators[usize::from(candidate)].token;
-        if let Some(token) = token.filter(|_| rng.chance(250)) {
+        if let Some(token) = token.filter(|_| rng.chance(350)) {
             return Op::Resign { candidate, token };
         }
         let lease = rng.maybe(800, |rng| rng.pick(&[20, 100, 400, 2000]));

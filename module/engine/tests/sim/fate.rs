@@ -11,31 +11,34 @@ impl World {
         let other = (primary + 1 + self.rng.below(2) as usize) % self.servers.len();
         match self.rng.below(100) {
             0..15 => self.crash(primary),
-            15..32 if self.servers[other].up => self.crash(other),
-            32..45 => {
+            15..26 if self.servers[other].up => self.crash(other),
+            26..38 if self.refusing.is_none() => {
                 self.tell(|| "the queue is renamed".into());
                 self.report.saw("term: another name");
                 self.servers[primary].home = false;
             }
-            45..58 if self.may_lead(other) => self.fail_over(other),
-            58..72 => {
+            38..51 if self.may_lead(other) => self.fail_over(other),
+            51..57 => {
                 let server = self.rng.below(3) as usize;
                 if self.servers[server].up && self.servers[server].linked {
                     self.tell(|| format!("server {server} saves itself"));
                     self.servers[server].save();
                 }
             }
-            72..80 if self.servers[other].up => {
+            57..72 => self.set_wall(),
+            72..78 if self.servers[other].up => {
                 self.tell(|| format!("server {other} loses its link for long"));
                 self.servers[other].linked = false;
             }
-            80..92 => self.replay_somebody(),
+            78..88 => self.replay_somebody(),
+            88..100 if self.refusing.is_none() => self.start_refusing(),
             _ => {}
         }
     }
 
     /// The process ends; of what its disk has not confirmed, some is lost.
     fn crash(&mut self, index: usize) {
+        self.end_of_deposed(index);
         let server = &mut self.servers[index];
         server.up = false;
         let kept = self.rng.range(server.synced as u64, server.position as u64) as usize;
@@ -49,6 +52,29 @@ impl World {
             (false, _) => "crash: replica",
         });
         self.tell(|| format!("server {index} crashes and loses {lost} records"));
+    }
+
+    /// A primary that was cut off ends, or learns that it is a replica.
+    fn end_of_deposed(&mut self, index: usize) {
+        self.deposed.take_if(|deposed| deposed.index == index);
+        self.known.accepts(index);
+    }
+
+    /// Somebody sets the wall clock of a server: right, where its clock is behind; a little or a day ahead; or back.
+    fn set_wall(&mut self) {
+        let index = self.rng.below(3) as usize;
+        let server = &mut self.servers[index];
+        let (before, behind) = (server.ahead, u64::try_from(-server.offset).unwrap_or(0));
+        server.ahead = match self.rng.below(20) {
+            _ if before > 0 && self.rng.chance(700) => self.rng.below(before),
+            0..13 => behind,
+            13..19 => self.rng.below(5000),
+            _ => self.rng.below(90_000_000),
+        };
+        let after = server.ahead;
+        self.report.add("wall clock: set ahead", (after > before).into());
+        self.report.add("wall clock: set back", (after < before).into());
+        self.tell(|| format!("the wall clock of server {index} is {after} ms ahead of its time, after {before}"));
     }
 
     /// There is no primary: it comes back, or a replica takes over.
@@ -70,6 +96,7 @@ impl World {
         }
         self.restart(index, kept, offset);
         self.lose(kept);
+        self.starts_anew();
     }
 
     pub(super) fn restart_replica(&mut self, index: usize) {
@@ -92,7 +119,7 @@ impl World {
     }
 
     /// A replica becomes the primary; what it lacks is lost, and the old primary will be copied anew.
-    fn fail_over(&mut self, chosen: usize) {
+    pub(super) fn fail_over(&mut self, chosen: usize) {
         let kept = self.servers[chosen].position;
         let lost = self.log.end() - kept;
         self.report.saw(if lost == 0 { "failover: nothing lost" } else { "failover: records lost" });
@@ -105,6 +132,9 @@ impl World {
         // A module that does not notice its promotion takes the queue for its own.
         server.home |= self.fault == Some(super::WorldFault::NoTermAfterPromotion);
         self.lose(kept);
+        self.reign += 1;
+        self.deposed = None;
+        self.starts_anew();
     }
 
     /// The records behind this position are no part of the surviving history.
@@ -118,6 +148,7 @@ impl World {
     }
 
     pub(super) fn copy_whole(&mut self, index: usize) {
+        self.end_of_deposed(index);
         let was_primary = self.servers[index].home;
         self.report.saw("copy: whole queue");
         self.report.add("copy: old primary rejoins", was_primary.into());

@@ -4,11 +4,15 @@
 pub mod actors;
 pub mod checks;
 pub mod fate;
+pub mod known;
 pub mod ledger;
 pub mod op;
 pub mod report;
 pub mod rng;
+pub mod rules;
 pub mod server;
+pub mod turn;
+pub mod waiting;
 pub mod world;
 
 use report::Report;
@@ -19,7 +23,7 @@ use world::World;
 /// Steps that one world is given; then the next seed makes another one.
 pub const WORLD_STEPS: u64 = 2000;
 
-/// What could be wrong around the engine: in how its records are applied, and where terms begin.
+/// What could be wrong around the engine: in how its records are applied, where terms begin, and what is done by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorldFault {
     /// A copy takes back what is due by its own clock.
@@ -32,15 +36,27 @@ pub enum WorldFault {
     ReplaysJudge,
     /// A promoted replica goes on in the term of its primary.
     NoTermAfterPromotion,
+    /// The timer does what is due, and serves those who wait, while writes are refused.
+    TimerForgetsRules,
+    /// What a closed connection held is ended while writes are refused.
+    SessionEndForgetsRules,
+    /// A primary that is cut off hands messages to consumers that wait there, while another one has taken over.
+    DeposedHandsOver,
+    /// It makes a standby the leader.
+    DeposedMakesLeader,
 }
 
 impl WorldFault {
-    pub const ALL: [WorldFault; 5] = [
+    pub const ALL: [WorldFault; 9] = [
         WorldFault::ReplicaExpires,
         WorldFault::CounterForTerms,
         WorldFault::NoPromotionSkip,
         WorldFault::ReplaysJudge,
         WorldFault::NoTermAfterPromotion,
+        WorldFault::TimerForgetsRules,
+        WorldFault::SessionEndForgetsRules,
+        WorldFault::DeposedHandsOver,
+        WorldFault::DeposedMakesLeader,
     ];
 }
 

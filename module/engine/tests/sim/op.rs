@@ -58,13 +58,18 @@ pub trait Visit {
     fn visit<O: Operation>(self, operation: &O, reply: impl FnOnce(&Queue, O::Output) -> Reply) -> Self::Out;
 }
 
-pub struct Execute<'a>(pub &'a mut Queue, pub Moment);
+pub struct Execute<'a> {
+    pub queue: &'a mut Queue,
+    pub moment: Moment,
+    pub form: Form,
+}
 
 impl Visit for Execute<'_> {
-    type Out = Result<(Reply, Record), Refusal>;
+    /// With the pieces of due work that were left.
+    type Out = Result<(Reply, Record, usize), Refusal>;
     fn visit<O: Operation>(self, operation: &O, reply: impl FnOnce(&Queue, O::Output) -> Reply) -> Self::Out {
-        let executed = self.0.execute(operation, self.1)?;
-        Ok((reply(self.0, executed.output), executed.record))
+        let executed = self.queue.execute_in_form(operation, self.moment, self.form)?;
+        Ok((reply(self.queue, executed.output), executed.record, executed.due_left))
     }
 }
 
@@ -124,6 +129,24 @@ impl PushOp {
 }
 
 impl Op {
+    /// The connection that it comes from, if it matters.
+    pub fn session(&self) -> Option<u64> {
+        match self {
+            Op::Claim { session, .. } | Op::Lead { session, .. } | Op::Drain { session, .. } => *session,
+            _ => None,
+        }
+    }
+
+    /// The receipts that it names.
+    pub fn receipts(&self) -> &[u64] {
+        match self {
+            Op::Ack(receipts) | Op::Release(receipts) | Op::Extend { receipts, .. } => receipts,
+            Op::Claim { acks, .. } => acks,
+            Op::Fail { receipt, .. } => std::slice::from_ref(receipt),
+            _ => &[],
+        }
+    }
+
     /// Shows this operation, as the engine has it, to the visitor.
     pub fn visit<V: Visit>(&self, visitor: V) -> V::Out {
         let count = |_: &Queue, count: u64| Reply::Count(count);

@@ -1,12 +1,12 @@
 //! How often everything happened that the simulation is there for.
 
 use super::op::{Op, Reply};
-use crate::model::{Model, Refused, State};
+use crate::model::{Message, Model, Refused, State};
 use mq_engine::{Refusal, Totals};
 use std::collections::BTreeMap;
 
 /// What a long run must have done often enough to be worth anything.
-pub const ALL: [&str; 54] = [
+pub const ALL: [&str; 67] = [
     "arrow: (nothing) → ready, PUSH",
     "arrow: (nothing) → delayed, PUSH DELAY",
     "arrow: delayed → ready, due",
@@ -48,10 +48,23 @@ pub const ALL: [&str; 54] = [
     "record: nothing",
     "record: verbatim",
     "record: effect",
+    "record: several steps",
+    "record: payloads beside",
+    "waiters: a consumer is served",
+    "waiters: a standby leads",
+    "due: left for later",
+    "answered: claim over, not taken back",
     "session: ended",
+    "session: ended in slices",
     "term: started",
     "term: after a promotion",
     "term: another name",
+    "wall clock: set ahead",
+    "wall clock: set back",
+    "rule: writes refused",
+    "rule: nothing done by itself",
+    "rule: afterwards it goes on",
+    "rule: cut off, and a replica takes over",
     "crash: primary, nothing lost",
     "crash: primary, tail lost",
     "crash: replica",
@@ -113,12 +126,20 @@ impl Report {
         });
     }
 
-    /// What a step did; `before` is the model with the due work of the step not yet done.
-    pub fn done(&mut self, op: &Op, reply: &Reply, done: &Totals, before: &Model, at: u64) {
-        let due = |message: &&crate::model::Message| matches!(message.state, State::Delayed { due } if due <= at);
-        self.add("arrow: delayed → ready, due", before.messages.iter().filter(due).count() as u64);
-        let ended = |message: &&crate::model::Message| matches!(message.state, State::Errored { drain: Some((_, deadline, _)), .. } if deadline <= at);
-        self.add("arrow: being drained → errored", before.messages.iter().filter(ended).count() as u64);
+    /// What a step did; `before` is the model before it, with the due work not yet done.
+    pub fn done(&mut self, op: &Op, reply: &Reply, done: &Totals, before: &Model, after: &Model) {
+        let at = after.now;
+        let fewer = |what: &dyn Fn(&Message) -> bool| {
+            let count = |model: &Model| model.messages.iter().filter(|message| what(message)).count() as u64;
+            count(before).saturating_sub(count(after))
+        };
+        let due = |message: &Message| matches!(message.state, State::Delayed { due } if due <= at);
+        self.add("arrow: delayed → ready, due", fewer(&due));
+        let ended = |message: &Message| matches!(message.state, State::Errored { drain: Some((_, deadline, _)), .. } if deadline <= at);
+        self.add("arrow: being drained → errored", fewer(&ended));
+        let over = after.messages.iter().filter_map(Message::claim).filter(|claim| after.has_ended(claim));
+        let named = over.filter(|claim| op.receipts().contains(&claim.receipt)).count();
+        self.add("answered: claim over, not taken back", named as u64);
         self.add("arrow: ready → claimed, CLAIM", done.delivered);
         self.add("arrow: claimed → ready, RELEASE", done.released);
         self.add("arrow: claimed → ready, claim ended", done.expired - done.dead);
@@ -127,6 +148,11 @@ impl Report {
         self.add("arrow: errored → ready, REDRIVE", done.redriven);
         self.add("arrow: errored → dropped, errors-keep", done.dropped);
         self.add("arrow: ready or delayed → errored, TTL", done.ttl_expired);
+        self.answered(op, reply, done, before, at);
+    }
+
+    /// What the replies tell beside the totals.
+    fn answered(&mut self, op: &Op, reply: &Reply, done: &Totals, before: &Model, at: u64) {
         match (op, reply) {
             (Op::Push(push), Reply::Pushed { duplicate, .. }) => self.pushed(push, *duplicate),
             (Op::Claim { .. }, Reply::Claimed { .. }) => {

@@ -18,6 +18,17 @@ pub enum What {
     Effect(Effect, Vec<Vec<u8>>),
 }
 
+impl What {
+    /// The effect of this operation.
+    pub fn of(effect: Effect, op: &Op) -> What {
+        let beside = match op {
+            Op::Push(push) if effect.payloads_apart => push.payloads.clone(),
+            _ => Vec::new(),
+        };
+        What::Effect(effect, beside)
+    }
+}
+
 /// One record, with what the queue is after it.
 #[derive(Debug)]
 pub struct Entry {
@@ -96,6 +107,8 @@ pub struct Server {
     pub snapshot: Snapshot,
     /// Its clock, beside the world's time.
     pub offset: i64,
+    /// By how much its wall clock has been set ahead of that clock since it started.
+    pub ahead: u64,
     pub mark: u64,
     /// How often it was promoted since it started.
     pub epoch: u64,
@@ -118,6 +131,7 @@ impl Server {
             synced: 0,
             snapshot,
             offset,
+            ahead: 0,
             mark: 0,
             epoch: 0,
             since: 0,
@@ -129,11 +143,15 @@ impl Server {
         time.saturating_add_signed(self.offset)
     }
 
+    pub fn wall(&self, time: u64) -> u64 {
+        self.clock(time) + self.ahead
+    }
+
     /// What the module does when a write comes.
     pub fn term(&self, time: u64, fault: Option<WorldFault>) -> Option<TermStart> {
         let pending = self.since != self.epoch || !self.home;
         let mut term = TermStart {
-            floor: self.mark.max(self.clock(time) * NUMBERS_PER_MS),
+            floor: self.mark.max(self.wall(time) * NUMBERS_PER_MS),
             skip: if self.since < self.epoch { PROMOTION_SKIP } else { 0 },
         };
         match fault {
@@ -152,7 +170,8 @@ impl Server {
     pub fn apply(&mut self, entry: &Entry, now: u64, fault: Option<WorldFault>) {
         match (&entry.what, &mut self.queue) {
             (What::Verbatim(op), Some(queue)) if fault == Some(WorldFault::ReplaysJudge) => {
-                drop(op.visit(Execute(queue, Moment::at(Time(now)))));
+                let (moment, form) = (Moment::at(Time(now)), Form::Shortest);
+                drop(op.visit(Execute { queue, moment, form }));
             }
             (What::Verbatim(op), Some(queue)) => op.visit(Apply(queue)),
             (What::Verbatim(_), None) => panic!("a command came before the effect that creates the queue"),
@@ -160,6 +179,7 @@ impl Server {
                 if queue.is_none() {
                     self.since = self.epoch;
                 }
+                let beside = if effect.payloads_apart { &beside[..] } else { &[] };
                 let beside: Vec<&[u8]> = beside.iter().map(Vec::as_slice).collect();
                 if let Err(why) = apply_record(queue, &effect.bytes, &beside) {
                     wrong(&format!("a copy does not understand its primary: {why}"));

@@ -8,19 +8,19 @@
 //! or, after a promotion, by the skip. The world lets a server write only where one of the two does that (see
 //! `is_fresh`); it counts how often it had to hold one back.
 
+use super::WorldFault;
 use super::actors::Actors;
-use super::checks;
+use super::known::Known;
 use super::ledger::Ledger;
-use super::op::{Execute, Op, Reply};
+use super::op::Op;
 use super::report::Report;
 use super::rng::Rng;
-use super::server::{Entry, Log, PROMOTION_SKIP, Server, What};
-use super::{WorldFault, wrong};
-use crate::model::{Model, Refused};
-use mq_engine::*;
+use super::rules::{Deposed, Refusing};
+use super::server::{Log, PROMOTION_SKIP, Server};
+use super::waiting::Lines;
+use mq_engine::NUMBERS_PER_MS;
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 /// Where the world's time begins: in 2027.
 const START: u64 = 1_800_000_000_000;
@@ -44,8 +44,20 @@ pub struct World {
     pub(super) servers: Vec<Server>,
     pub(super) primary: usize,
     pub(super) log: Log,
-    actors: Actors,
+    pub(super) actors: Actors,
     pub(super) ledger: Ledger,
+    pub(super) known: Known,
+    /// Those who wait on the primary, and connections to it that have closed.
+    pub(super) lines: Lines,
+    pub(super) closed: VecDeque<u64>,
+    /// Why the primary refuses writes; and whether it did, and the module has not acted by itself since.
+    pub(super) refusing: Option<Refusing>,
+    pub(super) was_refusing: bool,
+    pub(super) deposed: Option<Deposed>,
+    /// How many promotions there were.
+    pub(super) reign: u64,
+    /// Whether a step may do but a few pieces of due work.
+    pub(super) busy: bool,
     pub report: Report,
     pub steps: u64,
     pub trace: VecDeque<String>,
@@ -55,7 +67,7 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, fault: Option<WorldFault>) -> World {
         let mut rng = Rng::new(seed);
-        let shard = rng.chance(150);
+        let (shard, busy) = (rng.chance(150), rng.chance(600));
         let servers = (0..3).map(|_| Server::new(skew(&mut rng))).collect();
         World {
             rng,
@@ -65,6 +77,14 @@ impl World {
             log: Log::new(),
             actors: Actors::new(shard),
             ledger: Ledger::default(),
+            known: Known::new(!matches!(fault, Some(WorldFault::DeposedHandsOver | WorldFault::DeposedMakesLeader))),
+            lines: Lines::default(),
+            closed: VecDeque::new(),
+            refusing: None,
+            was_refusing: false,
+            deposed: None,
+            reign: 0,
+            busy,
             report: Report::default(),
             steps: 0,
             trace: VecDeque::new(),
@@ -99,111 +119,32 @@ impl World {
         if !self.servers[self.primary].up {
             return self.recover();
         }
-        if self.rng.chance(920) {
-            self.command()
-        } else {
-            self.fate()
+        match self.rng.below(1000) {
+            0..800 => self.command(),
+            800..920 => self.act_alone(),
+            _ => self.fate(),
         }
+        self.deposed_goes_on();
         if self.servers[self.primary].up {
+            self.rules_change();
             self.pass_on();
         }
     }
 
-    /// A command reaches the primary.
+    /// A client's command reaches the primary.
     fn command(&mut self) {
-        let now = self.servers[self.primary].clock(self.time);
+        let wall = self.servers[self.primary].wall(self.time);
         let op = match &self.servers[self.primary].queue {
-            None => self.actors.create(&mut self.rng, now),
+            None => self.actors.create(&mut self.rng, wall),
             Some(_) => {
                 let live = self.log.at(self.log.end()).0.messages.len();
-                self.actors.next(&mut self.rng, now, live)
+                self.actors.next(&mut self.rng, wall, live)
             }
         };
-        let server = &mut self.servers[self.primary];
-        let term = server.term(self.time, self.fault);
-        let promoted = server.since < server.epoch;
-        let created = server.queue.is_none();
-        let queue = server.queue.get_or_insert_with(|| Queue::new(Settings::default()));
-        let totals = *queue.totals();
-        let outcome = op.visit(Execute(queue, Moment { term, ..Moment::at(Time(now)) }));
-        let (before, digest) = self.log.at(self.log.end());
-        let before = Rc::clone(before);
-        let mut model = Model::clone(&before);
-        model.settle(now, term.map(|term| (term.floor, term.skip)));
-        let expected = on_model(&op, &mut model);
-        self.tell(|| format!("{op:?} at {now} {term:?} → {outcome:?}"));
-        let (reply, record) = match (outcome, expected) {
-            (Ok(done), Ok(expected)) => {
-                assert_eq!(done.0, expected, "the reply is the model's");
-                done
-            }
-            (Err(refusal), Err(expected)) => {
-                assert!(expected.is(&refusal), "refused as {refusal:?}, by the model as {expected:?}");
-                self.report.refused(&op, &refusal);
-                self.actors.refused(&op, &refusal);
-                return self.unchanged(created, digest);
-            }
-            (outcome, expected) => wrong(&format!("{outcome:?}, by the model {expected:?}")),
-        };
-        let at = now.max(before.now);
-        let done = self.servers[self.primary].queue.as_ref().expect("just used").totals().since(&totals);
-        self.report.done(&op, &reply, &done, &before, at);
-        let what = match record {
-            Record::Nothing => {
-                self.report.saw("record: nothing");
-                self.actors.heard(&op, &reply);
-                return self.unchanged(created, digest);
-            }
-            Record::Verbatim => {
-                self.report.saw("record: verbatim");
-                model.now = before.now;
-                What::Verbatim(op.clone())
-            }
-            Record::Effect(effect) => {
-                self.report.saw("record: effect");
-                let beside = match &op {
-                    Op::Push(push) if effect.payloads_apart => push.payloads.clone(),
-                    _ => Vec::new(),
-                };
-                What::Effect(effect, beside)
-            }
-        };
-        if term.is_some() {
-            self.report.saw("term: started");
-            self.report.add("term: after a promotion", promoted.into());
-        }
-        self.recorded(&op, &reply, what, model, &totals);
-    }
-
-    /// A step that no copy will hear of has changed nothing.
-    fn unchanged(&mut self, created: bool, digest: u64) {
-        let server = &mut self.servers[self.primary];
-        if created {
-            server.queue = None; // the module creates it only when something comes of it
-        } else if self.steps.is_multiple_of(2) {
-            assert!(checks::digest(server.queue.as_ref()) == digest, "a step that is not recorded changes nothing");
-        }
-    }
-
-    fn recorded(&mut self, op: &Op, reply: &Reply, what: What, model: Model, totals: &Totals) {
-        let position = self.log.end();
-        let server = &mut self.servers[self.primary];
-        (server.home, server.since, server.position) = (true, server.epoch, position + 1);
-        server.saw_numbers();
-        let queue = server.queue.as_ref().expect("a recorded queue");
-        if let Err(broken) = queue.check_invariants() {
-            wrong(&broken);
-        }
-        checks::counts(queue, &model);
-        if model.messages.len() < 24 || self.steps.is_multiple_of(4) {
-            checks::messages(queue, &model);
-        }
-        self.ledger.saw(position, op, reply, queue, totals);
-        let digest = checks::digest(Some(queue));
-        self.log.push(Entry { what, model: Rc::new(model), digest });
-        self.actors.heard(op, reply);
-        if self.rng.chance(300) {
-            self.servers[self.primary].synced = position + 1;
+        match op {
+            Op::EndSession(session) => self.connection_closes(session),
+            _ if self.refusing.is_some() => self.refuse(),
+            op => self.execute(&op),
         }
     }
 
@@ -221,12 +162,13 @@ impl World {
                 continue;
             }
             if !server.linked {
-                if self.rng.chance(60) {
+                let goes_on = self.deposed.as_ref().is_some_and(|deposed| deposed.index == index);
+                if !self.is_cut_off() && self.rng.chance(if goes_on { 12 } else { 60 }) {
                     self.copy_whole(index);
                 }
                 continue;
             }
-            if self.rng.chance(600) || server.position == self.log.end() {
+            if self.rng.chance(600) || server.position == self.log.end() || self.refusing == Some(Refusing::CutOff) {
                 continue;
             }
             let until = self.log.end().min(server.position + self.rng.range(1, 8) as usize);
@@ -268,7 +210,7 @@ impl World {
         let server = &self.servers[index];
         server.up
             && server.linked
-            && self.is_fresh(server.position, PROMOTION_SKIP, server.mark, server.clock(self.time))
+            && self.is_fresh(server.position, PROMOTION_SKIP, server.mark, server.wall(self.time))
     }
 }
 
@@ -276,40 +218,4 @@ impl World {
 pub(super) fn skew(rng: &mut Rng) -> i64 {
     let most = rng.pick(&[5, 300, 300, 20_000, 3_600_000]);
     rng.below(2 * most + 1) as i64 - most as i64
-}
-
-/// Why the model refuses, and why the engine would before it is asked.
-#[derive(Debug)]
-enum Expected {
-    Model(Refused),
-    TokenAhead,
-    SequenceExhausted,
-}
-
-impl Expected {
-    fn is(&self, refusal: &Refusal) -> bool {
-        match self {
-            Expected::Model(refused) => Report::model_refusal(refused, refusal),
-            Expected::TokenAhead => *refusal == Refusal::TokenAhead,
-            Expected::SequenceExhausted => *refusal == Refusal::SequenceExhausted,
-        }
-    }
-}
-
-fn on_model(op: &Op, model: &mut Model) -> Result<Reply, Expected> {
-    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-    if let Op::Push(push) = op {
-        if let Some(token) = push.fence {
-            if model.leader_changes == 0 && token > (model.now + DAY_MS) * NUMBERS_PER_MS {
-                return Err(Expected::TokenAhead);
-            }
-            model.judge_fence(token).map_err(Expected::Model)?;
-        } else if model.leader_only {
-            return Err(Expected::Model(Refused::Fenced));
-        }
-        if push.sequence.is_some_and(|(_, first)| first + push.payloads.len() as u64 >= NUMBER_LIMIT) {
-            return Err(Expected::SequenceExhausted);
-        }
-    }
-    op.on_model(model).map_err(Expected::Model)
 }
