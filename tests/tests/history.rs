@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use mq_tests::{
     Fault, Verdict,
-    history::{Event, What},
+    history::{Event, What, Whom},
 };
 
 /// What is written down; sent at `.0` ms, answered at `.1`, and settled.
 fn event((sent, answered): (u64, u64), what: What) -> Event {
     let ms = Duration::from_millis;
-    Event { client: 0, sent: ms(sent), answered: ms(answered), settled: true, what }
+    Event { client: 0, server: 1, sent: ms(sent), answered: ms(answered), settled: true, what }
 }
 
 fn unsettled(event: Event) -> Event {
