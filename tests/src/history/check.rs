@@ -103,6 +103,15 @@ impl<'h> Checker<'h> {
         }
     }
 
+    /// Whether another server had been promoted last. What the deposed one accepted until it noticed that its replica was gone
+    /// is no part of the history that survives.
+    fn is_of_a_deposed_primary(&self, event: &Event) -> bool {
+        let promotions = self.events.iter().filter(|event| event.what == What::Promotion);
+        let last =
+            promotions.filter(|promotion| promotion.sent < event.answered).max_by_key(|promotion| promotion.sent);
+        last.is_some_and(|promotion| promotion.server != event.server)
+    }
+
     fn nothing_is_done_during_a_refusal(&mut self) {
         let found = refusal::violations(self.events, &self.claims);
         found.into_iter().for_each(|evidence| self.fault(Fault::DuringRefusal, evidence));
@@ -220,7 +229,8 @@ impl<'h> Checker<'h> {
         }
         for event in self.events {
             let What::Claim { id, .. } = &event.what else { continue };
-            if let Some(completion) = done.get(id).filter(|completion| completion.answered < event.sent) {
+            let earlier = done.get(id).filter(|completion| completion.answered < event.sent);
+            if let Some(completion) = earlier.filter(|_| !self.is_of_a_deposed_primary(event)) {
                 self.fault(Fault::Doubled, format!("message {id}, completed by {completion:?}, came again: {event:?}"));
             }
         }
