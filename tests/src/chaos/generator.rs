@@ -15,6 +15,9 @@ const STREAM: &str = "stream";
 /// For how long a leader leads without a renewal.
 const LEASE_MS: u64 = 500;
 
+/// How long candidates stand by, in turn. The patient ones are there when a leader goes while writes are refused.
+const BLOCK_MS: [u64; 3] = [200, 2_000, 200];
+
 /// Pause before a candidate stands by again.
 const AT_ONCE: Duration = Duration::from_millis(5);
 
@@ -28,7 +31,8 @@ pub(super) fn generate(arena: &Arena, n: u64) {
     let mut link = if n == 2 { Link::new(arena).subscribed() } else { Link::new(arena) };
     let name = link.name();
     while arena.pushes() {
-        let said = link.ask(format!("MQ.LEADER {QUEUE} {name} LEASE {LEASE_MS} BLOCK 200 SESSION"));
+        let block_ms = BLOCK_MS[n as usize % BLOCK_MS.len()];
+        let said = link.ask(format!("MQ.LEADER {QUEUE} {name} LEASE {LEASE_MS} BLOCK {block_ms} SESSION"));
         let Said::Answer(answer) = said else { continue };
         let leadership = Leadership::from_value(&answer);
         if !leadership.is(&name) {

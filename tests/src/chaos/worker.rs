@@ -63,14 +63,21 @@ pub(super) fn work(arena: &Arena, n: u64) {
     }
 }
 
-/// Waits for one message after the other and completes it, until all is over. Every second one does so as the user with few
-/// rights, and two of four complete in the next CLAIM.
+/// Waits for one message after the other and completes it, until all is over. Of four, two do so as the user with few rights
+/// and one with a subscription on its connection; two complete in the next CLAIM.
 pub(super) fn wait(arena: &Arena, n: u64) {
-    let mut link = if n % 2 == 0 { Link::new(arena).worker() } else { Link::new(arena) };
+    let mut link = match n % 4 {
+        0 | 2 => Link::new(arena).worker(),
+        1 => Link::new(arena).subscribed(),
+        _ => Link::new(arena),
+    };
     let name = link.name();
     let mut done = Vec::new();
     while !arena.is_over() {
         let claims = claim_and_complete(&mut link, &name, LONG_BLOCK_MS, &mut done);
+        if claims.as_ref().is_some_and(Vec::is_empty) {
+            thread::sleep(AT_ONCE);
+        }
         for claim in claims.unwrap_or_default() {
             if n % 4 < 2 {
                 handle(arena, &mut link, claim.receipt, arena.below(100));

@@ -50,7 +50,7 @@ fn a_user_whose_rights_come_and_go_is_served_only_while_it_has_them() {
 #[test]
 fn subscribed_clients_that_are_pushed_messages_meanwhile_are_answered_once() {
     let server = chaos::server().start();
-    let arena = Arena::new(&server, Settled::WhenAnswered);
+    let arena = Arena::new(&server, Settled::WhenAnswered).with_waiters(WAITERS);
     let mut published = 0;
     arena.run(|| {
         let mut c = server.connect();
