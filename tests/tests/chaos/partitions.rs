@@ -75,7 +75,8 @@ impl Pair {
         let mut c = self.primary().connect();
         until("the replica is missed", || {
             let line = c.server_info("replication", "slave0");
-            let lag = line.rsplit_once("lag=").and_then(|(_, lag)| lag.parse::<i64>().ok()).expect("a lag");
+            let lag = line.split(',').find_map(|field| field.strip_prefix("lag="));
+            let lag: i64 = lag.and_then(|lag| lag.parse().ok()).expect("a number of seconds");
             lag >= 2 && is_refused(&mut c)
         });
     }
