@@ -261,6 +261,18 @@ fn what_a_waiter_was_given_while_it_was_refused_is_found() {
 }
 
 #[test]
+fn a_candidate_that_is_made_leader_while_it_is_refused_is_found() {
+    // It began to stand by before the refusal, and the leader before it could still push after that.
+    let lead = event((10, 40), What::Lead { token: 101, candidate: "two".into() });
+    let by_the_old = |at| [publish(at, 0, 100, 12), claim((50, 51), "s0", 12, 30), complete((52, 53), 30, true)];
+    let events = |at| sound_and(by_the_old(at).into_iter().chain([lead.clone(), refusal((30, 45))]));
+    let verdict = Verdict::of(&events((31, 32)));
+    // The push and the leadership.
+    assert_eq!(verdict.count(Fault::DuringRefusal), 2, "{verdict}");
+    finds_nothing(&events((20, 21)));
+}
+
+#[test]
 fn a_client_that_is_served_without_its_rights_is_found_and_others_are_not() {
     let mine = |event: Event| Event { client: 7, ..event };
     let served = [push((20, 21), "c", 12), claim((10, 23), "c", 12, 30), complete((45, 46), 30, true)];

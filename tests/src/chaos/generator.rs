@@ -16,7 +16,7 @@ const STREAM: &str = "stream";
 const LEASE_MS: u64 = 500;
 
 /// How long candidates stand by, in turn. The patient ones are there when a leader goes while writes are refused.
-const BLOCK_MS: [u64; 3] = [200, 2_000, 200];
+const BLOCK_MS: [u64; 3] = [1_000, 2_000, 200];
 
 /// Pause before a candidate stands by again.
 const AT_ONCE: Duration = Duration::from_millis(5);
@@ -26,9 +26,13 @@ const PAUSE: Duration = Duration::from_micros(500);
 
 /// Stands by, leads, is overthrown or resigns, and stands by again; after each leadership it tries to push under its old
 /// token, which must not succeed.
-/// The third one does so on a connection that has subscribed to a channel.
+/// The first one does so as the user with few rights, the third one on a connection that has subscribed to a channel.
 pub(super) fn generate(arena: &Arena, n: u64) {
-    let mut link = if n == 2 { Link::new(arena).subscribed() } else { Link::new(arena) };
+    let mut link = match n {
+        0 => Link::new(arena).worker(),
+        2 => Link::new(arena).subscribed(),
+        _ => Link::new(arena),
+    };
     let name = link.name();
     while arena.pushes() {
         let block_ms = BLOCK_MS[n as usize % BLOCK_MS.len()];

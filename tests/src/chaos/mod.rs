@@ -27,7 +27,7 @@ pub const QUEUE: &str = "q";
 pub const CHANNEL: &str = "news";
 
 /// What the user with few rights may do, as ACL SETUSER has it.
-pub const RIGHTS: &str = "on >secret ~* resetchannels -@all +mq.claim +mq.ack +mq.fail +mq.release +mq.extend +wait +eval +incr +client +ping";
+pub const RIGHTS: &str = "on >secret ~* resetchannels -@all +mq.claim +mq.ack +mq.fail +mq.release +mq.extend +mq.leader +mq.seq +mq.push +wait +eval +incr +client +ping";
 
 /// How long a claim lasts.
 const LEASE_MS: u64 = 400;

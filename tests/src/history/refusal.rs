@@ -11,6 +11,8 @@ struct Earliest<'h> {
     pushed: HashMap<&'h str, At>,
     /// The claims of each message by receipt.
     claims: HashMap<i64, BTreeMap<i64, &'h Claimed<'h>>>,
+    /// When each server last took a push under each token: a larger token is younger.
+    fenced: HashMap<u16, BTreeMap<i64, At>>,
 }
 
 impl<'h> Earliest<'h> {
@@ -22,22 +24,41 @@ impl<'h> Earliest<'h> {
                 *first = event.sent.min(*first);
             }
         }
+        let mut fenced: HashMap<u16, BTreeMap<i64, At>> = HashMap::new();
+        for event in events {
+            if let What::Push { fence: Some(token), id: Some(_), .. } = &event.what {
+                let last = fenced.entry(event.server).or_default().entry(*token).or_default();
+                *last = event.sent.max(*last);
+            }
+        }
         let mut by_message: HashMap<i64, BTreeMap<i64, &Claimed<'_>>> = HashMap::new();
         for (receipt, claim) in claims {
             by_message.entry(claim.id).or_default().insert(*receipt, claim);
         }
-        Self { pushed, claims: by_message }
+        Self { pushed, claims: by_message, fenced }
     }
 
     /// The server carried out the command at this moment or later. A command that waited may have been sent long before, but
-    /// a message cannot be claimed before it was pushed, nor while the same server has another claim of it.
+    /// a message cannot be claimed before it was pushed, nor while the same server has another claim of it, and a leader is
+    /// not made while the one before can push.
     fn of(&self, event: &Event) -> At {
-        let What::Claim { payload, id, receipt, .. } = &event.what else { return event.sent };
-        let pushed = self.pushed.get(payload.as_str()).copied().unwrap_or_default();
-        let claims = self.claims.get(id);
+        let bound = match &event.what {
+            What::Claim { payload, id, receipt, .. } => self.of_claim(event.server, payload, *id, *receipt),
+            What::Lead { token, .. } => {
+                let older = self.fenced.get(&event.server).into_iter().flat_map(|fenced| fenced.range(..*token));
+                older.map(|(_, at)| *at).max().unwrap_or_default()
+            }
+            _ => At::ZERO,
+        };
+        event.sent.max(bound)
+    }
+
+    fn of_claim(&self, server: u16, payload: &str, id: i64, receipt: i64) -> At {
+        let pushed = self.pushed.get(payload).copied().unwrap_or_default();
+        let claims = self.claims.get(&id);
         let before = claims.and_then(|claims| claims.range(..receipt).next_back()).map(|(_, claim)| *claim);
-        let until = before.filter(|claim| claim.event.server == event.server).map(|claim| claim.surely_until);
-        event.sent.max(pushed).max(until.unwrap_or_default())
+        let until = before.filter(|claim| claim.event.server == server).map(|claim| claim.surely_until);
+        pushed.max(until.unwrap_or_default())
     }
 }
 
