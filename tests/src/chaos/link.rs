@@ -135,8 +135,8 @@ impl<'a> Link<'a> {
     }
 
     fn refused(&mut self, conn: Conn, error: &RedisError) -> Said {
-        self.arena.refusals.fetch_add(1, Relaxed);
         let refusal = on_the_wire(error);
+        self.arena.count_refusal(&refusal);
         self.alive_at = self.sent;
         // A client that is refused for a while looks for another server, which ends its session.
         let gives_up = ["NOREPLICAS", "MISCONF"].iter().any(|code| refusal.starts_with(code));

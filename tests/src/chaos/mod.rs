@@ -7,6 +7,7 @@ mod silence;
 mod worker;
 
 use std::{
+    collections::BTreeMap,
     ops::Range,
     sync::{
         Mutex, PoisonError,
@@ -61,7 +62,8 @@ pub struct Arena {
     over: AtomicBool,
     ends_at: Instant,
     random: AtomicU64,
-    refusals: AtomicU64,
+    /// How many commands were refused, by the code of the refusal.
+    refusals: Mutex<BTreeMap<String, u64>>,
     /// The clients that connect as the user with few rights.
     limited: Mutex<Vec<u32>>,
     /// About how many messages wait, as far as the clients know.
@@ -105,7 +107,7 @@ impl Arena {
             over: AtomicBool::new(false),
             ends_at: Instant::now() + Duration::from_secs(seconds()),
             random: AtomicU64::new(u64::from(server.port())),
-            refusals: AtomicU64::new(0),
+            refusals: Mutex::default(),
             limited: Mutex::default(),
             backlog: AtomicI64::new(0),
         }
@@ -131,7 +133,17 @@ impl Arena {
 
     /// How many commands were refused, for whatever reason.
     pub fn refusals(&self) -> u64 {
-        self.refusals.load(Relaxed)
+        self.refusals_by_code().values().sum()
+    }
+
+    /// How many commands were refused, by the code of the refusal.
+    pub fn refusals_by_code(&self) -> BTreeMap<String, u64> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count_refusal(&self, refusal: &str) {
+        let code = refusal.split(' ').next().unwrap_or_default().to_owned();
+        *self.refusals.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
     }
 
     /// Below `bound`, from a counter that all threads share (SplitMix64, Steele, Lea and Flood 2014).
@@ -198,7 +210,7 @@ impl Arena {
 
     #[track_caller]
     fn pronounce(&self, mischief: &str, verdict: &Verdict) {
-        println!("{mischief}, {} refusals\n{verdict}", self.refusals());
+        println!("{mischief}, refusals {:?}\n{verdict}", self.refusals_by_code());
         assert!(verdict.is_clean(), "{mischief}\n{verdict}");
         // A busy machine gets little done while every answer waits for a replica.
         assert!(verdict.accepted > 20 && verdict.completed > 20 && verdict.leaders > 0, "too quiet: {verdict}");

@@ -65,6 +65,9 @@ fn subscribed_clients_that_are_pushed_messages_meanwhile_are_answered_once() {
     });
     arena.judge(&format!("{published} messages published to those who wait and work"));
     assert!(published > 100);
+    let refusals = arena.refusals_by_code();
+    let is_a_rivals = |code: &String| ["FENCED", "OUTOFORDER"].contains(&code.as_str());
+    assert!(refusals.keys().all(is_a_rivals), "no one is refused for a subscription: {refusals:?}");
 }
 
 #[test]
