@@ -40,7 +40,7 @@ valgrind: build ## the integration tests on servers that valgrind's memcheck wat
 	cargo build -p mq --features faults
 	tests/memcheck/run $(TESTS)
 
-chaos: build ## half a minute each of servers and peers killed, frozen, cut off, failed over, under full traffic (SECONDS=…)
+chaos: build ## half a minute each of servers and peers killed, frozen, cut off, failed over, refused, under full traffic (SECONDS=…)
 	MQ_CHAOS_SECONDS=$(or $(SECONDS),30) cargo test -p mq-tests --test chaos -- --nocapture --test-threads 1
 
 stalls: build ## how long one turn keeps the server from its other clients, for a million messages in the worst shapes (SHAPES=part of a name, ROUNDS=…)

@@ -82,6 +82,11 @@ impl Conn {
         self.0.set_read_timeout(Some(patience)).expect("an open connection");
     }
 
+    /// Subscribes this RESP3 connection to a channel. Calls skip the messages that are pushed from then on.
+    pub(crate) fn subscribe(&mut self, channel: &str) -> RedisResult<()> {
+        self.0.subscribe_resp3(channel)
+    }
+
     /// Any command; a refusal is an `Err`.
     ///
     /// # Errors

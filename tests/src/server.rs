@@ -157,7 +157,7 @@ impl Server {
         self.connect_with(self.settings().set_db(db))
     }
 
-    fn settings(&self) -> RedisConnectionInfo {
+    pub(crate) fn settings(&self) -> RedisConnectionInfo {
         Login::settings(self.login.as_ref())
     }
 

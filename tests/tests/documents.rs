@@ -1,5 +1,7 @@
 //! The documents agree with each other.
 
+use std::path::{Path, PathBuf};
+
 use mq_tests::Document;
 
 /// The lines of the drawing, without what stands before each in the document.
@@ -38,14 +40,19 @@ fn the_life_of_a_message_is_drawn_alike_everywhere() {
     }
 }
 
+/// All files of a folder and of the folders in it, one after the other.
+fn texts_below(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let text = |path: PathBuf| {
+        if path.is_dir() { texts_below(&path) } else { std::fs::read_to_string(&path).expect("a text") }
+    };
+    paths.map(text).collect()
+}
+
 #[test]
 fn every_test_that_the_design_calls_a_proof_is_there() {
-    let tests: String = std::fs::read_dir("tests")
-        .expect("the folder of this file")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.is_file())
-        .map(|path| std::fs::read_to_string(path).expect("a text"))
-        .collect();
+    let tests = texts_below("tests".as_ref());
     let mut proofs = 0;
     for line in Document::read("module/DESIGN.md").lines().iter().filter(|line| line.starts_with('|')) {
         let Some((_, proof)) = line.trim_end_matches('|').rsplit_once('|') else { continue };

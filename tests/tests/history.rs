@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use mq_tests::{
     Fault, Verdict,
-    history::{Event, What},
+    history::{Event, What, Whom},
 };
 
 /// What is written down; sent at `.0` ms, answered at `.1`, and settled.
 fn event((sent, answered): (u64, u64), what: What) -> Event {
     let ms = Duration::from_millis;
-    Event { client: 0, sent: ms(sent), answered: ms(answered), settled: true, what }
+    Event { client: 0, server: 1, sent: ms(sent), answered: ms(answered), settled: true, what }
 }
 
 fn unsettled(event: Event) -> Event {
@@ -36,6 +36,19 @@ fn complete(at: (u64, u64), receipt: i64, counted: bool) -> Event {
 
 fn release(at: (u64, u64), receipt: i64) -> Event {
     event(at, What::Touch { receipt, counted: Some(true) })
+}
+
+fn on_server(server: u16, event: Event) -> Event {
+    Event { server, ..event }
+}
+
+fn refusal(at: (u64, u64)) -> Event {
+    event(at, What::Refusal(Whom::Everyone))
+}
+
+/// The first server was replaced by the second one.
+fn promotion(at: (u64, u64)) -> Event {
+    on_server(2, event(at, What::Promotion))
 }
 
 /// Two messages that went their way, the first one by a detour.
@@ -206,4 +219,90 @@ fn what_was_never_answered_may_have_been_done_or_not() {
     finds_nothing(&sound_and([doubtful("c"), claim((12, 13), "c", 12, 30), complete((14, 15), 30, true)]));
     let in_doubt = event((14, 15), What::Complete { receipt: 30, counted: None });
     finds_nothing(&sound_and([push((0, 1), "c", 12), claim((12, 13), "c", 12, 30), in_doubt]));
+}
+
+#[test]
+fn what_is_done_while_it_is_refused_is_found() {
+    for done in [
+        push((100, 101), "c", 12),
+        claim((100, 101), "c", 12, 30),
+        event((100, 101), What::Lead { token: 100, candidate: "one".into() }),
+    ] {
+        let verdict = Verdict::of(&sound_and([refusal((99, 110)), done.clone()]));
+        assert_eq!(verdict.count(Fault::DuringRefusal), 1, "{verdict}");
+        let elsewhere = Verdict::of(&sound_and([refusal((99, 110)), on_server(2, done)]));
+        assert_eq!(elsewhere.count(Fault::DuringRefusal), 0, "{elsewhere}");
+    }
+    let late = [push((10, 11), "c", 12), claim((12, 13), "c", 12, 30), refusal((14, 30)), complete((20, 21), 30, true)];
+    finds(Fault::DuringRefusal, &sound_and(late.clone()));
+    let before = [&late[..2], &[refusal((21, 30)), late[3].clone()]].concat();
+    finds_nothing(&sound_and(before));
+}
+
+#[test]
+fn what_a_waiter_was_given_while_it_was_refused_is_found() {
+    // It was sent before the refusal, but the message was pushed later.
+    let pushed = [
+        on_server(2, push((20, 21), "c", 12)),
+        claim((10, 23), "c", 12, 30),
+        complete((45, 46), 30, true),
+        refusal((15, 30)),
+    ];
+    finds(Fault::DuringRefusal, &sound_and(pushed));
+    // Or the claim before it ended later.
+    let again = [
+        push((0, 1), "c", 12),
+        claim((10, 11), "c", 12, 30),
+        claim((500, 1050), "c", 12, 31),
+        complete((1101, 1102), 31, true),
+    ];
+    finds(Fault::DuringRefusal, &sound_and([again.as_slice(), &[refusal((900, 1100))]].concat()));
+    finds_nothing(&sound_and([again.as_slice(), &[refusal((1020, 1100))]].concat()));
+}
+
+#[test]
+fn a_candidate_that_is_made_leader_while_it_is_refused_is_found() {
+    // It began to stand by before the refusal, and the leader before it could still push after that.
+    let lead = event((10, 40), What::Lead { token: 101, candidate: "two".into() });
+    let by_the_old = |at| [publish(at, 0, 100, 12), claim((50, 51), "s0", 12, 30), complete((52, 53), 30, true)];
+    let events = |at| sound_and(by_the_old(at).into_iter().chain([lead.clone(), refusal((30, 45))]));
+    let verdict = Verdict::of(&events((31, 32)));
+    // The push and the leadership.
+    assert_eq!(verdict.count(Fault::DuringRefusal), 2, "{verdict}");
+    finds_nothing(&events((20, 21)));
+}
+
+#[test]
+fn a_client_that_is_served_without_its_rights_is_found_and_others_are_not() {
+    let mine = |event: Event| Event { client: 7, ..event };
+    let served = [push((20, 21), "c", 12), claim((10, 23), "c", 12, 30), complete((45, 46), 30, true)];
+    let without = mine(event((15, 30), What::Refusal(Whom::Client)));
+    finds_nothing(&sound_and([served.as_slice(), std::slice::from_ref(&without)].concat()));
+    let mut events = served.to_vec();
+    events[1] = mine(events[1].clone());
+    finds(Fault::DuringRefusal, &sound_and([events.as_slice(), &[without]].concat()));
+}
+
+#[test]
+fn what_a_server_says_itself_of_a_change_while_it_refused_is_evidence() {
+    finds(Fault::DuringRefusal, &sound_and([event((20, 30), What::Changed { evidence: "delivered 3, not 2".into() })]));
+}
+
+#[test]
+fn a_promotion_ends_claims_and_what_the_deposed_primary_does_is_no_part_of_history() {
+    let second = |event| on_server(2, event);
+    let given_again = [
+        push((0, 1), "c", 12),
+        claim((10, 11), "c", 12, 30),
+        second(claim((24, 25), "c", 12, 31)),
+        second(complete((26, 27), 31, true)),
+    ];
+    finds(Fault::TwoClaims, &sound_and(given_again.clone()));
+    let promoted = [given_again.as_slice(), &[promotion((20, 21))]].concat();
+    finds_nothing(&sound_and(promoted.clone()));
+    // Where it does not know of the completion.
+    let again = unsettled(claim((1040, 1041), "c", 12, 33));
+    finds_nothing(&sound_and([promoted.as_slice(), std::slice::from_ref(&again)].concat()));
+    // The new one does.
+    finds(Fault::Doubled, &sound_and([promoted.as_slice(), &[second(again)]].concat()));
 }

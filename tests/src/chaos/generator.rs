@@ -15,19 +15,33 @@ const STREAM: &str = "stream";
 /// For how long a leader leads without a renewal.
 const LEASE_MS: u64 = 500;
 
+/// How long candidates stand by, in turn. The patient ones are there when a leader goes while writes are refused.
+const BLOCK_MS: [u64; 3] = [1_000, 2_000, 200];
+
+/// Pause before a candidate stands by again.
+const AT_ONCE: Duration = Duration::from_millis(5);
+
 /// Between two pushes of a leader.
 const PAUSE: Duration = Duration::from_micros(500);
 
 /// Stands by, leads, is overthrown or resigns, and stands by again; after each leadership it tries to push under its old
 /// token, which must not succeed.
-pub(super) fn generate(arena: &Arena, _: u64) {
-    let mut link = Link::new(arena);
+/// The first one does so as the user with few rights, the third one on a connection that has subscribed to a channel.
+pub(super) fn generate(arena: &Arena, n: u64) {
+    let mut link = match n {
+        0 => Link::new(arena).worker(),
+        2 => Link::new(arena).subscribed(),
+        _ => Link::new(arena),
+    };
     let name = link.name();
     while arena.pushes() {
-        let said = link.ask(format!("MQ.LEADER {QUEUE} {name} LEASE {LEASE_MS} BLOCK 200 SESSION"));
+        let block_ms = BLOCK_MS[n as usize % BLOCK_MS.len()];
+        let said = link.ask(format!("MQ.LEADER {QUEUE} {name} LEASE {LEASE_MS} BLOCK {block_ms} SESSION"));
         let Said::Answer(answer) = said else { continue };
         let leadership = Leadership::from_value(&answer);
         if !leadership.is(&name) {
+            // Where a subscribed client must not wait, it is answered at once.
+            thread::sleep(AT_ONCE);
             continue;
         }
         let token = leadership.token;

@@ -1,10 +1,15 @@
 //! A client's connection, lost and made again, and what it writes down.
 
-use std::{mem, sync::atomic::Ordering::Relaxed, thread, time::Duration};
+use std::{
+    mem,
+    sync::{PoisonError, atomic::Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
 
 use redis::{ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult, Value};
 
-use super::{Arena, Settled};
+use super::{Arena, CHANNEL, Settled};
 use crate::{
     Claim, Conn, Words,
     conn::{is_refusal, on_the_wire},
@@ -39,7 +44,11 @@ impl Said {
 pub(super) struct Link<'a> {
     arena: &'a Arena,
     settings: RedisConnectionInfo,
+    /// Whether its connections subscribe to the channel.
+    subscribes: bool,
     client: u32,
+    /// The port of the server that it last connected to.
+    server: u16,
     conn: Option<Conn>,
     /// When the connection was last known to live.
     alive_at: At,
@@ -55,7 +64,9 @@ impl<'a> Link<'a> {
     pub fn new(arena: &'a Arena) -> Self {
         Self {
             arena,
-            settings: RedisConnectionInfo::default(),
+            settings: arena.settings.clone(),
+            subscribes: false,
+            server: 0,
             client: arena.history.client(),
             conn: None,
             alive_at: At::ZERO,
@@ -70,8 +81,15 @@ impl<'a> Link<'a> {
         self
     }
 
+    /// Over RESP3, with a subscription on the same connection.
+    pub fn subscribed(mut self) -> Self {
+        self.subscribes = true;
+        self.resp3()
+    }
+
     /// As the user with few rights.
     pub fn worker(mut self) -> Self {
+        self.arena.limited.lock().unwrap_or_else(PoisonError::into_inner).push(self.client);
         self.settings = self.settings.set_username("worker").set_password("secret");
         self
     }
@@ -117,10 +135,14 @@ impl<'a> Link<'a> {
     }
 
     fn refused(&mut self, conn: Conn, error: &RedisError) -> Said {
-        self.arena.refusals.fetch_add(1, Relaxed);
         let refusal = on_the_wire(error);
+        self.arena.count_refusal(&refusal);
+        self.alive_at = self.sent;
+        // A client that is refused for a while looks for another server, which ends its session.
+        let gives_up = ["NOREPLICAS", "MISCONF"].iter().any(|code| refusal.starts_with(code));
+        let gives_up = gives_up && self.arena.below(20) == 0;
         // Another server is the primary by now.
-        if refusal.starts_with("READONLY") || refusal.starts_with("UNBLOCKED") {
+        if gives_up || refusal.starts_with("READONLY") || refusal.starts_with("UNBLOCKED") {
             drop(conn);
             self.lose();
         } else {
@@ -135,7 +157,7 @@ impl<'a> Link<'a> {
             return Some(conn);
         }
         while !self.arena.is_over() {
-            if let Ok(conn) = Conn::open(self.arena.port.load(Relaxed), self.settings.clone()) {
+            if let Ok(conn) = self.connect() {
                 self.alive_at = self.arena.history.now();
                 return Some(conn);
             }
@@ -144,12 +166,21 @@ impl<'a> Link<'a> {
         None
     }
 
+    fn connect(&mut self) -> RedisResult<Conn> {
+        self.server = self.arena.port.load(Relaxed);
+        let mut conn = Conn::open(self.server, self.settings.clone())?;
+        if self.subscribes {
+            conn.subscribe(CHANNEL)?;
+        }
+        Ok(conn)
+    }
+
     /// The connection is gone, or given up; when the server noticed, it does not know.
     pub fn lose(&mut self) {
         self.conn = None;
         let receipts = mem::take(&mut self.held);
         if !receipts.is_empty() {
-            self.arena.history.add(self.client, self.alive_at, false, What::SessionEnd { receipts });
+            self.arena.history.add(self.client, self.server, self.alive_at, false, What::SessionEnd { receipts });
         }
     }
 
@@ -161,7 +192,7 @@ impl<'a> Link<'a> {
             _ => 0,
         };
         self.arena.backlog.fetch_add(more, Relaxed);
-        self.arena.history.add(self.client, self.sent, self.settled, what);
+        self.arena.history.add(self.client, self.server, self.sent, self.settled, what);
     }
 
     /// Writes down claims that the last command was answered with.

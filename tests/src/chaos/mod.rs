@@ -3,19 +3,32 @@
 mod generator;
 mod link;
 mod producer;
+mod silence;
 mod worker;
 
 use std::{
+    collections::BTreeMap,
     ops::Range,
-    sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
+
+use redis::RedisConnectionInfo;
 
 use crate::{Builder, Conn, Server, Verdict, history::History, wait::within};
 
 /// The queue that everybody works on.
 pub const QUEUE: &str = "q";
+
+/// The channel that subscribed clients listen to.
+pub const CHANNEL: &str = "news";
+
+/// What the user with few rights may do, as ACL SETUSER has it.
+pub const RIGHTS: &str = "on >secret ~* resetchannels -@all +mq.claim +mq.ack +mq.fail +mq.release +mq.extend +mq.leader +mq.seq +mq.push +wait +eval +incr +client +ping";
 
 /// How long a claim lasts.
 const LEASE_MS: u64 = 400;
@@ -38,6 +51,10 @@ pub enum Settled {
 /// Where the traffic goes, and what it sees.
 pub struct Arena {
     port: AtomicU16,
+    /// How clients log in, except the user with few rights.
+    settings: RedisConnectionInfo,
+    /// How many more consumers there are that wait most of the time.
+    waiters: u64,
     settled: Settled,
     /// What its clients saw.
     pub history: History,
@@ -45,14 +62,17 @@ pub struct Arena {
     over: AtomicBool,
     ends_at: Instant,
     random: AtomicU64,
-    refusals: AtomicU64,
+    /// How many commands were refused, by the code of the refusal.
+    refusals: Mutex<BTreeMap<String, u64>>,
+    /// The clients that connect as the user with few rights.
+    limited: Mutex<Vec<u32>>,
     /// About how many messages wait, as far as the clients know.
     backlog: AtomicI64,
 }
 
 /// A server for an arena: one of its clients is a user with few rights.
 pub fn server() -> Builder {
-    Server::builder().config("user worker on >secret ~* resetchannels -@all +mq.claim +mq.ack +mq.fail +mq.release +mq.extend +wait +eval +incr +client +ping")
+    Server::builder().config(format!("user worker {RIGHTS}"))
 }
 
 /// For how many seconds an arena lasts: what `MQ_CHAOS_SECONDS` says, or 4.
@@ -79,15 +99,25 @@ impl Arena {
     pub fn new(server: &Server, settled: Settled) -> Self {
         Self {
             port: AtomicU16::new(server.port()),
+            settings: server.settings(),
+            waiters: 0,
             settled,
             history: History::default(),
             pushing: AtomicBool::new(true),
             over: AtomicBool::new(false),
             ends_at: Instant::now() + Duration::from_secs(seconds()),
             random: AtomicU64::new(u64::from(server.port())),
-            refusals: AtomicU64::new(0),
+            refusals: Mutex::default(),
+            limited: Mutex::default(),
             backlog: AtomicI64::new(0),
         }
+    }
+
+    /// With more consumers that wait most of the time: half of them as the user with few rights.
+    #[must_use]
+    pub fn with_waiters(mut self, count: u64) -> Self {
+        self.waiters = count;
+        self
     }
 
     /// Whether it is still time for mischief; returns after some of it has passed.
@@ -103,7 +133,17 @@ impl Arena {
 
     /// How many commands were refused, for whatever reason.
     pub fn refusals(&self) -> u64 {
-        self.refusals.load(Relaxed)
+        self.refusals_by_code().values().sum()
+    }
+
+    /// How many commands were refused, by the code of the refusal.
+    pub fn refusals_by_code(&self) -> BTreeMap<String, u64> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count_refusal(&self, refusal: &str) {
+        let code = refusal.split(' ').next().unwrap_or_default().to_owned();
+        *self.refusals.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
     }
 
     /// Below `bound`, from a counter that all threads share (SplitMix64, Steele, Lea and Flood 2014).
@@ -128,8 +168,9 @@ impl Arena {
             spawn(producer::plain, 2);
             spawn(producer::numbered, 2);
             spawn(producer::unique, 1);
-            spawn(generator::generate, 2);
+            spawn(generator::generate, 3);
             spawn(worker::work, worker::STYLES * 2);
+            spawn(worker::wait, self.waiters);
             spawn(worker::drain, 2);
             mischief();
             self.pushing.store(false, Relaxed);
@@ -140,7 +181,8 @@ impl Arena {
     fn until_empty(&self) {
         let mut left = None;
         let is_empty = || {
-            let info = Conn::to_port(self.port.load(Relaxed)).balanced(QUEUE);
+            let conn = Conn::open(self.port.load(Relaxed), self.settings.clone());
+            let info = conn.expect("a server at that port").balanced(QUEUE);
             let levels = ["ready", "delayed", "claimed", "errors"].map(|state| info.int(state));
             left = Some(info);
             (levels == [0; 4]).then_some(())
@@ -168,7 +210,7 @@ impl Arena {
 
     #[track_caller]
     fn pronounce(&self, mischief: &str, verdict: &Verdict) {
-        println!("{mischief}, {} refusals\n{verdict}", self.refusals());
+        println!("{mischief}, refusals {:?}\n{verdict}", self.refusals_by_code());
         assert!(verdict.is_clean(), "{mischief}\n{verdict}");
         // A busy machine gets little done while every answer waits for a replica.
         assert!(verdict.accepted > 20 && verdict.completed > 20 && verdict.leaders > 0, "too quiet: {verdict}");
@@ -180,6 +222,11 @@ impl Arena {
             thread::sleep(Duration::from_millis(5));
         }
         self.pushing.load(Relaxed)
+    }
+
+    /// The clients that have connected as the user with few rights.
+    fn limited(&self) -> Vec<u32> {
+        self.limited.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is_over(&self) -> bool {

@@ -3,17 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::{At, Event, Fault, Verdict, What};
+use super::{At, Event, Fault, Verdict, What, refusal};
 
 /// What two processes of one host may differ by when they tell the time, and the server's clock of whole milliseconds.
 const CLOCKS: At = At::from_millis(5);
 
 /// One claim, and what became of it.
-struct Claimed<'h> {
-    event: &'h Event,
-    id: i64,
+pub(super) struct Claimed<'h> {
+    pub event: &'h Event,
+    pub id: i64,
     /// Until when it surely was current, if it ever was.
-    surely_until: At,
+    pub surely_until: At,
 }
 
 struct Checker<'h> {
@@ -26,10 +26,12 @@ pub(super) fn judge(events: &[Event], all_must_be_there: bool) -> Verdict {
     let mut checker = Checker { events, claims: HashMap::new(), verdict: Verdict::default() };
     checker.count();
     checker.collect_claims();
+    checker.end_claims_at_promotions();
     checker.deliveries_are_of_pushes();
     checker.numbers_are_given_once();
     checker.messages_are_completed_once();
     checker.claims_follow_each_other();
+    checker.nothing_is_done_during_a_refusal();
     if all_must_be_there {
         checker.tokens_only_grow();
         checker.the_stream_is_whole();
@@ -59,7 +61,10 @@ impl<'h> Checker<'h> {
                 What::Complete { counted: Some(false), .. } => verdict.refused += 1,
                 What::Complete { counted: None, .. } => (verdict.in_doubt, answered) = (verdict.in_doubt + 1, false),
                 What::Lead { .. } => verdict.leaders += 1,
-                What::Touch { .. } | What::SessionEnd { .. } => answered = false,
+                What::Refusal(_) => (verdict.refusals, answered) = (verdict.refusals + 1, false),
+                What::Touch { .. } | What::SessionEnd { .. } | What::Promotion | What::Changed { .. } => {
+                    answered = false
+                }
             }
             verdict.unsettled += usize::from(answered && !event.settled);
         }
@@ -84,6 +89,32 @@ impl<'h> Checker<'h> {
                 }
             }
         }
+    }
+
+    /// A promotion ends every claim that another server had given with SESSION.
+    fn end_claims_at_promotions(&mut self) {
+        for promotion in self.events.iter().filter(|event| event.what == What::Promotion) {
+            let before = |claim: &&mut Claimed<'h>| {
+                claim.event.server != promotion.server && claim.event.sent <= promotion.answered
+            };
+            for claim in self.claims.values_mut().filter(before) {
+                claim.surely_until = claim.surely_until.min(promotion.sent);
+            }
+        }
+    }
+
+    /// Whether another server had been promoted last. What the deposed one accepted until it noticed that its replica was gone
+    /// is no part of the history that survives.
+    fn is_of_a_deposed_primary(&self, event: &Event) -> bool {
+        let promotions = self.events.iter().filter(|event| event.what == What::Promotion);
+        let last =
+            promotions.filter(|promotion| promotion.sent < event.answered).max_by_key(|promotion| promotion.sent);
+        last.is_some_and(|promotion| promotion.server != event.server)
+    }
+
+    fn nothing_is_done_during_a_refusal(&mut self) {
+        let found = refusal::violations(self.events, &self.claims);
+        found.into_iter().for_each(|evidence| self.fault(Fault::DuringRefusal, evidence));
     }
 
     /// Completions with an answer or without; (message, event, whether it counted).
@@ -198,7 +229,8 @@ impl<'h> Checker<'h> {
         }
         for event in self.events {
             let What::Claim { id, .. } = &event.what else { continue };
-            if let Some(completion) = done.get(id).filter(|completion| completion.answered < event.sent) {
+            let earlier = done.get(id).filter(|completion| completion.answered < event.sent);
+            if let Some(completion) = earlier.filter(|_| !self.is_of_a_deposed_primary(event)) {
                 self.fault(Fault::Doubled, format!("message {id}, completed by {completion:?}, came again: {event:?}"));
             }
         }

@@ -6,6 +6,7 @@
 //! crash. Only what is settled is evidence against the queue.
 
 mod check;
+mod refusal;
 mod verdict;
 
 use std::{
@@ -72,6 +73,24 @@ pub enum What {
         /// Whose it is.
         candidate: String,
     },
+    /// A server was made a primary while the one before may still be alive. Its `sent` is when that was asked for.
+    Promotion,
+    /// Commands were refused for the whole time from `sent` to `answered`: no write was allowed.
+    Refusal(Whom),
+    /// A server said itself that its queue changed between `sent` and `answered`, while it refused every write.
+    Changed {
+        /// What it said.
+        evidence: String,
+    },
+}
+
+/// Whose commands were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// The event's server refused everyone.
+    Everyone,
+    /// The event's client was refused, whichever server it asked.
+    Client,
 }
 
 /// One command, as its client saw it.
@@ -79,6 +98,8 @@ pub enum What {
 pub struct Event {
     /// Which client.
     pub client: u32,
+    /// The port of the server that it was connected to.
+    pub server: u16,
     /// When it was sent.
     pub sent: At,
     /// When it was answered, or given up.
@@ -94,11 +115,25 @@ pub struct History {
     began: Instant,
     clients: AtomicU32,
     events: Mutex<Vec<Event>>,
+    losses: Mutex<Vec<Loss>>,
+}
+
+/// A time whose answers a crash or a failover may have taken back.
+struct Loss {
+    server: u16,
+    from: At,
+    to: At,
+}
+
+impl Loss {
+    fn takes(&self, event: &Event) -> bool {
+        event.server == self.server && event.answered >= self.from && event.sent <= self.to
+    }
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { began: Instant::now(), clients: AtomicU32::new(0), events: Mutex::default() }
+        Self { began: Instant::now(), clients: AtomicU32::new(0), events: Mutex::default(), losses: Mutex::default() }
     }
 }
 
@@ -113,23 +148,22 @@ impl History {
         self.clients.fetch_add(1, Relaxed)
     }
 
-    /// Writes down what `client` sent at `sent` and has just been answered.
+    /// Writes down what `client` sent to `server` at `sent` and has just been answered.
     ///
     /// # Panics
     /// Never, short of a panic elsewhere.
-    pub fn add(&self, client: u32, sent: At, settled: bool, what: What) {
-        let event = Event { client, sent, answered: self.now(), settled, what };
+    pub fn add(&self, client: u32, server: u16, sent: At, settled: bool, what: What) {
+        let event = Event { client, server, sent, answered: self.now(), settled, what };
         self.events.lock().expect("nobody panics with the lock").push(event);
     }
 
-    /// A crash has taken back what was answered in this time, or may have.
+    /// A crash or a failover has taken back what this server answered in this time, or may have. This also holds for
+    /// answers that are written down later.
     ///
     /// # Panics
     /// Never, short of a panic elsewhere.
-    pub fn unsettle(&self, from: At, to: At) {
-        let mut events = self.events.lock().expect("nobody panics with the lock");
-        let unsettled = |event: &&mut Event| event.answered >= from && event.sent <= to;
-        events.iter_mut().filter(unsettled).for_each(|event| event.settled = false);
+    pub fn unsettle(&self, server: u16, from: At, to: At) {
+        self.losses.lock().expect("nobody panics with the lock").push(Loss { server, from, to });
     }
 
     /// All events so far, in the order of their answers.
@@ -138,6 +172,9 @@ impl History {
     /// Never, short of a panic elsewhere.
     pub fn events(&self) -> Vec<Event> {
         let mut events = self.events.lock().expect("nobody panics with the lock").clone();
+        for loss in self.losses.lock().expect("nobody panics with the lock").iter() {
+            events.iter_mut().filter(|event| loss.takes(event)).for_each(|event| event.settled = false);
+        }
         events.sort_by_key(|event| event.answered);
         events
     }

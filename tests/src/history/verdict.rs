@@ -24,12 +24,22 @@ pub enum Fault {
     Repeated,
     /// The numbers of the shared producer have a gap, a repetition, or another order than their ids.
     Stream,
+    /// A server that refused every write did one, or a client that had lost its rights was served.
+    DuringRefusal,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Self; 7] =
-        [Self::Lost, Self::Doubled, Self::Unexpected, Self::TwoClaims, Self::TwoTokens, Self::Repeated, Self::Stream];
+    pub const ALL: [Self; 8] = [
+        Self::Lost,
+        Self::Doubled,
+        Self::Unexpected,
+        Self::TwoClaims,
+        Self::TwoTokens,
+        Self::Repeated,
+        Self::Stream,
+        Self::DuringRefusal,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -40,6 +50,7 @@ impl Fault {
             Self::TwoTokens => "two tokens at once",
             Self::Repeated => "numbers given twice",
             Self::Stream => "stream out of order",
+            Self::DuringRefusal => "done while refused",
         }
     }
 }
@@ -66,6 +77,8 @@ pub struct Verdict {
     pub leaders: usize,
     /// Answers that a crash took back, or may have.
     pub unsettled: usize,
+    /// Times in which a server or a client was refused every write.
+    pub refusals: usize,
 }
 
 impl Verdict {
@@ -104,7 +117,7 @@ impl fmt::Display for Verdict {
         writeln!(
             f,
             "  pushed {} (and {} in doubt), delivered {} ({} again), completed {} ({} in doubt, {} too late and told so), \
-             leaders {}, answers unsettled {}",
+             leaders {}, answers unsettled {}, times of refusal {}",
             self.accepted,
             self.unanswered,
             self.delivered,
@@ -113,7 +126,8 @@ impl fmt::Display for Verdict {
             self.in_doubt,
             self.refused,
             self.leaders,
-            self.unsettled
+            self.unsettled,
+            self.refusals
         )?;
         let counts: Vec<_> =
             Fault::ALL.iter().map(|fault| format!("{} {}", fault.name(), self.count(*fault))).collect();

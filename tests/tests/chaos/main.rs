@@ -1,5 +1,9 @@
 //! Traffic of every kind while the worst happens, and the judgement of what the clients saw. `make chaos` gives it longer.
 
+mod partitions;
+mod refusals;
+mod users;
+
 use std::{thread, time::Duration};
 
 use mq_tests::{
@@ -37,7 +41,7 @@ fn a_server_killed_with_appendfsync_everysec_loses_what_redis_says_and_no_more()
             let from = arena.history.now().saturating_sub(EVERYSEC);
             server.kill9();
             server.start_again();
-            arena.history.unsettle(from, arena.history.now());
+            arena.history.unsettle(server.port(), from, arena.history.now());
             kills += 1;
         }
     });
