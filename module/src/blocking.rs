@@ -68,7 +68,7 @@ pub fn timed_out(context: Context<'_>, id: WaiterId) {
         Due::Answer(Answer::Leader(leader)) => leader::reply(reply, leader.as_ref()),
         Due::Answer(Answer::Failed(failure)) => reply.error(&failure.to_string()),
         Due::TimeIsOver(Kind::Messages(acked), _) => claim::reply(reply, acked, std::iter::empty()),
-        Due::TimeIsOver(Kind::Leadership, place) => match current_leader(context, &place) {
+        Due::TimeIsOver(Kind::Leadership(candidate), place) => match current_leader(context, &place, &candidate) {
             Ok(leader) => leader::reply(reply, leader.as_ref()),
             Err(failure) => reply.error(&failure.to_string()),
         },
@@ -76,7 +76,10 @@ pub fn timed_out(context: Context<'_>, id: WaiterId) {
     }
 }
 
-fn current_leader(context: Context<'_>, place: &Place) -> Result<Option<LeaderView>, Failure> {
+fn current_leader(context: Context<'_>, place: &Place, asked: &Candidate) -> Result<Option<LeaderView>, Failure> {
+    if !serving::is_permitted(context, &asked.sender, &place.name, &asked.name) {
+        return Err(Failure::NotPermitted);
+    }
     let name = OwnedText::new(&place.name);
     Ok(look(context, name.text(), |queue, glance| glance.leader(queue))?.flatten())
 }

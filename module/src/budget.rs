@@ -23,12 +23,20 @@ const TIMER_PIECES: usize = 100;
 /// What serving one waiter counts as.
 pub const WAITER_PIECES: usize = 4;
 
+/// What the turn of one queue counts as, beside what is done in it.
+pub const TURN_PIECES: usize = 4;
+
+/// The least that one queue may do in its turn, however many others are due.
+const LEAST_SHARE: usize = 24;
+
 struct Bucket {
     pieces: usize,
     at: Time,
+    /// What one queue may do in its turn.
+    share: usize,
 }
 
-static BUCKET: Global<Bucket> = Global::new(Bucket { pieces: FULL, at: Time(0) });
+static BUCKET: Global<Bucket> = Global::new(Bucket { pieces: FULL, at: Time(0), share: FULL });
 
 impl Bucket {
     fn fill(&mut self, now: Time) -> usize {
@@ -47,10 +55,15 @@ pub fn for_command(now: Time) -> usize {
     BUCKET.with(|bucket| bucket.fill(now)).max(COMMAND_PIECES)
 }
 
-/// The pieces of due work that the timer may do now; 0 if it should wait a millisecond.
+/// The pieces of due work that the timer may do for one queue now; 0 if it should wait a millisecond.
 pub fn for_timer(now: Time) -> usize {
-    let pieces = BUCKET.with(|bucket| bucket.fill(now));
-    if pieces < TIMER_PIECES { 0 } else { pieces }
+    let (pieces, share) = BUCKET.with(|bucket| (bucket.fill(now), bucket.share));
+    if pieces < TIMER_PIECES { 0 } else { pieces.min(share) }
+}
+
+/// So many queues are due: each gets its share, so that one with little to do does not wait for those with much.
+pub fn divide(queues: usize) {
+    BUCKET.with(|bucket| bucket.share = (FULL / queues.max(1)).max(LEAST_SHARE));
 }
 
 /// Notes pieces that have been done.

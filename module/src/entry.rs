@@ -62,7 +62,7 @@ pub struct Entry {
     lag: Span,
     /// The queue's levels, as they are counted among those of all queues.
     levels: [u64; 4],
-    /// See there.
+    /// What this server has refused and recognised in this queue.
     pub sightings: Sightings,
 }
 
@@ -223,9 +223,9 @@ impl Drop for Entry {
 /// Why a step was not done.
 #[derive(Debug)]
 pub enum Stopped {
-    /// See [`Broken`].
+    /// A fault struck the queue while it was being changed.
     Broken,
-    /// See there.
+    /// The queue's state forbids it.
     Refused(Refusal),
 }
 

@@ -8,7 +8,7 @@ use crate::entry::{Broken, Stopped};
 use crate::server::OtherType;
 use crate::syntax::Malformed;
 
-/// Every error that the module answers with. The command changed nothing.
+/// Every error that the module answers with. The command changed nothing, unless a fault struck it.
 #[derive(Clone, Debug)]
 pub enum Failure {
     /// The command's words.
@@ -19,7 +19,7 @@ pub enum Failure {
     Broken,
     /// The queue's state forbids it.
     Refused(Refusal),
-    /// SESSION inside a script.
+    /// SESSION inside a script, or in the call of another module.
     SessionInScript,
     /// An effect from somebody who is neither the primary nor the append-only file.
     NotReplicated,
@@ -45,7 +45,7 @@ impl fmt::Display for Failure {
             ),
             Failure::Refused(refusal) => refused(refusal, f),
             Failure::SessionInScript => {
-                f.write_str("ERR SESSION is not allowed in a script: a script has no connection that could close")
+                f.write_str("ERR SESSION is not allowed in a script or another module's call: it has no connection that could close")
             }
             Failure::NotReplicated => f.write_str("ERR MQ.APPLY is for replicas and append-only files"),
             Failure::Full => f.write_str("OOM command not allowed when used memory > 'maxmemory'."),

@@ -4,7 +4,7 @@
 //! joined, and sent when the queue is closed. Two records would be wrapped in MULTI and EXEC by the server, which then drops
 //! them from a log that is loaded where the default user has no rights.
 
-use mq_engine::{Form, LeaderView, Operation, Queue, Receipt, Record, Time};
+use mq_engine::{Form, LeaderView, Operation, Queue, Receipt, Record, SessionId, Time};
 
 use crate::entry::{Circumstances, Entry, Place};
 use crate::failure::Failure;
@@ -127,11 +127,6 @@ impl<'c> Opened<'c> {
         self.context
     }
 
-    /// The queue's name.
-    pub fn name(&self) -> Text<'c> {
-        self.name
-    }
-
     /// What the server's clock shows in this step.
     pub fn clock(&self) -> Time {
         self.clock
@@ -141,6 +136,13 @@ impl<'c> Opened<'c> {
     pub fn is_claimable(&mut self) -> bool {
         let clock = self.clock;
         self.entry().is_some_and(|entry| entry.queue().is_ok_and(|queue| queue.claimable(entry.time(clock))))
+    }
+
+    /// Whether a connection holds a claim of this queue, or its leadership.
+    pub fn is_held_by(&mut self, session: SessionId) -> bool {
+        let clock = self.clock;
+        let held = |entry: &mut Entry| entry.queue().is_ok_and(|queue| queue.is_held_by(session, entry.time(clock)));
+        self.entry().is_some_and(held)
     }
 
     /// When the server's clock will show the moment that `ask` finds in the queue.
@@ -326,8 +328,10 @@ impl<'c> Opened<'c> {
     /// Does something with the queue, and survives a fault in it: then the result is `None`, and the waiters learn whether the
     /// queue is broken now. What was done before the fault is told to the copies all the same.
     pub fn attempt<R>(&mut self, act: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        let origin = self.origin;
         let done = guard::contained(|| act(self));
         self.changed |= done.is_none();
+        self.origin = origin;
         done
     }
 
@@ -379,10 +383,13 @@ impl<'c> Opened<'c> {
 }
 
 /// On a copy: a command of the primary's, or of the log, that this server cannot do. See [`Opened::break_off`].
-pub fn break_off(context: Context<'_>, name: Text<'_>, why: &str) {
-    warn_broken(context, name, why);
+pub fn break_off(context: Context<'_>, name: Text<'_>, failure: &Failure) {
+    warn_broken(context, name, &failure.to_string());
     Key::replace(context, name, Box::new(Entry::new(None)));
-    context.replicate_verbatim();
+    // A fault struck while the command was being done: it has been passed on already.
+    if !matches!(failure, Failure::Internal) {
+        context.replicate_verbatim();
+    }
     context.signal_modified(name);
 }
 

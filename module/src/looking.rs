@@ -2,10 +2,10 @@
 
 use mq_engine::{LeaderView, Queue, Time};
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Place};
 use crate::failure::Failure;
 use crate::moment;
-use crate::server::{Access, Context, Key, Text};
+use crate::server::{Access, Context, Key, OwnedText, Text};
 
 /// Looks at a queue without changing it. `None`: it is missing.
 ///
@@ -23,6 +23,13 @@ pub fn look<R>(
     let is_pending = context.flags().is_serving_primary() && entry.is_pending(context.db(), name.bytes());
     let glance = Glance { entry, now: entry.time(moment::now()), is_pending };
     Ok(Some(act(entry.queue()?, &glance)))
+}
+
+/// Whether a key of this name is here, whatever it holds.
+pub fn exists(context: Context<'_>, place: &Place) -> bool {
+    context.select_db(place.db);
+    let name = OwnedText::new(&place.name);
+    Key::open(context, name.text(), Access::Read).map_or(true, |mut key| key.entry().is_some())
 }
 
 impl Glance<'_> {

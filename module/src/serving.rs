@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::keyspace::{Absent, Opened, is_due};
 use crate::server::{Blocked, Context, OwnedText, WaiterId};
 use crate::waiting::{self, Answer, Candidate, Claimed, Consumer, Sender};
-use crate::{agenda, guard, sessions};
+use crate::{agenda, sessions};
 
 /// After a change of this queue: serves its waiters, or lets the timer do so when a script or transaction is running,
 /// which nobody may see half done.
@@ -83,7 +83,7 @@ fn bring_up_to_date(opened: &mut Opened<'_>) {
 }
 
 fn serve(opened: &mut Opened<'_>, place: &Place) {
-    let served = guard::contained(|| {
+    let served = opened.attempt(|opened| {
         opened.on_own_account(|opened| {
             if opened.entry().is_some() && opened.queue().is_none() {
                 fail(waiting::everybody(place), &Failure::Broken).into_iter().for_each(|waiter| opened.woke(waiter));
@@ -110,8 +110,9 @@ fn answer(opened: &mut Opened<'_>, id: WaiterId, answer: Answer) {
 }
 
 /// Whether the user of a waiter may still do what its command asked for: its rights may have changed while it waited.
-fn is_permitted(opened: &Opened<'_>, sender: &Sender, name: &[u8]) -> bool {
-    opened.context().may_run(sender.connection, &[&sender.command, opened.name().bytes(), name])
+pub fn is_permitted(context: Context<'_>, sender: &Sender, queue: &[u8], name: &[u8]) -> bool {
+    let Some(user) = &sender.user else { return true };
+    context.user_of(sender.connection).as_ref() == Some(user) && context.may_run(user, &[&sender.command, queue, name])
 }
 
 fn serve_consumers(opened: &mut Opened<'_>, place: &Place) {
@@ -122,7 +123,7 @@ fn serve_consumers(opened: &mut Opened<'_>, place: &Place) {
         && let Some((id, consumer)) = waiting::first_consumer(place)
         && opened.may_serve_one()
     {
-        if !is_permitted(opened, &consumer.sender, &consumer.name) {
+        if !is_permitted(opened.context(), &consumer.sender, &place.name, &consumer.name) {
             answer(opened, id, Answer::Failed(Failure::NotPermitted));
             continue;
         }
@@ -162,7 +163,7 @@ fn serve_candidates(opened: &mut Opened<'_>, place: &Place) {
     while let Some((id, candidate)) = next_candidate(opened, place)
         && opened.may_serve_one()
     {
-        let led = match is_permitted(opened, &candidate.sender, &candidate.name) {
+        let led = match is_permitted(opened.context(), &candidate.sender, &place.name, &candidate.name) {
             true => lead_for(opened, place, &candidate),
             false => Answer::Failed(Failure::NotPermitted),
         };

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
-use mq_engine::SessionId;
 use mq_engine::operations::EndSession;
+use mq_engine::{SessionId, Time};
 
 use crate::entry::Place;
 use crate::keyspace::{Absent, Opened};
@@ -67,7 +67,7 @@ pub fn disconnected(session: SessionId) {
     }
 }
 
-/// Whether a closed connection's things have not been ended yet.
+/// Whether closed connections may have held something that is on nobody's agenda yet.
 pub fn are_closed() -> bool {
     !SESSIONS.read().closed.is_empty()
 }
@@ -92,26 +92,19 @@ pub fn take_closed() -> Option<(SessionId, Place)> {
     })
 }
 
-/// A closed connection still holds something of that queue.
-pub fn put_back(session: SessionId, place: Place) {
-    SESSIONS.with(|sessions| match sessions.closed.back_mut() {
-        Some((last, places)) if *last == session => drop(places.insert(place)),
-        _ => sessions.closed.push_back((session, BTreeSet::from([place]))),
-    });
-}
-
-/// Ends what a closed connection holds of a queue, as much as one turn may. Returns whether something is left.
+/// Ends what a closed connection holds of a queue, whose database the context has selected, as much as one turn may. Returns
+/// whether something is left.
 ///
 /// A queue whose next write starts a term is left alone: that ends every session.
-pub fn end(context: Context<'_>, session: SessionId, place: &Place) -> bool {
+pub fn end(context: Context<'_>, session: SessionId, place: &Place, now: Time) -> bool {
     let name = OwnedText::new(&place.name);
-    let Ok(mut opened) = Opened::for_timer(context, name.text(), moment::now()) else { return false };
+    let Ok(mut opened) = Opened::for_timer(context, name.text(), now) else { return false };
     if opened.is_pending() {
         opened.close();
         return false;
     }
     let ended = opened.attempt(|opened| opened.step(&EndSession { session }, Absent::Empty).is_ok());
-    let is_left = ended == Some(true) && opened.queue().is_some_and(|queue| queue.is_held_by(session));
+    let is_left = ended == Some(true) && opened.is_held_by(session);
     opened.finish();
     is_left
 }
@@ -141,7 +134,7 @@ pub fn thin_out(context: Context<'_>) {
 fn holds(context: Context<'_>, session: SessionId, place: &Place) -> bool {
     context.select_db(place.db);
     let name = OwnedText::new(&place.name);
-    look(context, name.text(), |queue, _| queue.is_held_by(session)).ok().flatten() == Some(true)
+    look(context, name.text(), |queue, glance| queue.is_held_by(session, glance.now)).ok().flatten() == Some(true)
 }
 
 /// Whether an open connection is to be thinned out.

@@ -39,7 +39,7 @@ struct Terms {
 
 static TERMS: Global<Terms> = Global::new(Terms { epoch: Epoch(0), mark: 0, mark_limit: 0, swaps: BTreeMap::new() });
 
-/// Now.
+/// How often this server has become a primary so far.
 pub fn epoch() -> Epoch {
     TERMS.read().epoch
 }

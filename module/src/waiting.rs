@@ -15,6 +15,8 @@ use crate::server::{Blocked, Global, WaiterId};
 pub struct Sender {
     /// On which connection.
     pub connection: SessionId,
+    /// Which user, if the server has one for it. A user that is deleted leaves its connections to another one until they close.
+    pub user: Option<Box<[u8]>>,
     /// The command's name, as it was sent.
     pub command: Box<[u8]>,
 }
@@ -264,8 +266,8 @@ pub enum Due {
 pub enum Kind {
     /// Messages; with ACK, how many receipts counted.
     Messages(Option<u64>),
-    /// Leadership.
-    Leadership,
+    /// Leadership; who asked for it.
+    Leadership(Rc<Candidate>),
 }
 
 /// A waiter's wait is over, for whatever reason.
@@ -315,7 +317,7 @@ impl Waiting {
         let candidate = line.candidates.remove(&id).map(|(blocked, candidate)| {
             line.by_name.remove(&(candidate.name.clone(), id));
             self.candidates -= 1;
-            (blocked, Kind::Leadership)
+            (blocked, Kind::Leadership(candidate))
         });
         if line.consumers.is_empty() && line.candidates.is_empty() {
             self.lines.remove(&place);

@@ -87,11 +87,14 @@ impl Queue {
         }
         let waiting = self.errors.older(keep, moment.now, limit);
         let left = limit.saturating_sub(usize::try_from(waiting).unwrap_or(limit));
-        if self.claims.counts().1 == 0 || left == 0 {
+        let may_have_ended = moment.term.is_some()
+            || self.owners.void() > 0
+            || self.claims.next_bound().is_some_and(|bound| bound <= moment.now);
+        if self.claims.counts().1 == 0 || left == 0 || !may_have_ended {
             return waiting;
         }
         // A drain that has ended by this moment frees its error.
-        let drains = self.owners.named(&self.texts, DRAINER).flat_map(|owner| self.claims.chain(&owner.chain));
+        let drains = self.owners.named(DRAINER).flat_map(|owner| self.claims.chain(&owner.chain));
         let freed = drains.filter(|(receipt, claim)| self.has_ended(*receipt, claim, moment));
         let freed = freed.filter(|(_, claim)| self.is_old_error(self.messages.id(claim.place), moment));
         waiting + freed.take(left).count() as u64

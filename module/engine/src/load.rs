@@ -322,7 +322,7 @@ impl Decoder {
 
 fn decode_head(reader: &mut Reader<'_>) -> Result<Queue, Corrupt> {
     if reader.byte()? != SAVE_VERSION {
-        return Err(Corrupt("saved by a later version"));
+        return Err(Corrupt("saved by another version"));
     }
     let now = Time(reader.number()?);
     let mut numbers = [0; 3];

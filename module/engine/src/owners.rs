@@ -24,8 +24,8 @@ type SessionKey = (SessionId, Arc<[u8]>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Owners {
     owners: Pages<Owner>,
-    /// The owners of one consumer stand together.
-    by_consumer: BTreeMap<(TextId, Option<SessionId>), u32>,
+    /// By name: the owners of one consumer stand together.
+    by_consumer: BTreeMap<(Arc<[u8]>, Option<SessionId>), u32>,
     /// Those with a session. The owners of one session stand together.
     by_session: BTreeMap<SessionKey, u32>,
     /// Claims of owners with a session.
@@ -52,19 +52,19 @@ impl Owners {
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.owners.heap_bytes()
-            + tree_bytes::<(TextId, Option<SessionId>), u32>(self.by_consumer.len())
+            + tree_bytes::<(Arc<[u8]>, Option<SessionId>), u32>(self.by_consumer.len())
             + tree_bytes::<SessionKey, u32>(self.by_session.len())
     }
 
     /// Returns the owner of this consumer and session, a new one if there is none. It must get a claim at once.
     pub fn find_or_add(&mut self, texts: &mut Texts, consumer: &[u8], session: Option<SessionId>) -> u32 {
-        let known = texts.find(consumer).and_then(|text| self.by_consumer.get(&(text, session)));
+        let known = texts.find(consumer).and_then(|text| self.by_consumer.get(&(texts.shared(text), session)));
         if let Some(index) = known {
             return *index;
         }
         let consumer = texts.hold(consumer);
         let index = self.owners.insert(Owner { consumer, session, chain: Chain::default() }) as u32;
-        self.by_consumer.insert((consumer, session), index);
+        self.by_consumer.insert((texts.shared(consumer), session), index);
         if let Some(session) = session {
             self.by_session.insert((session, texts.shared(consumer)), index);
         }
@@ -75,7 +75,7 @@ impl Owners {
     pub fn drop_if_idle(&mut self, texts: &mut Texts, index: u32) {
         if self.owners[index as usize].chain.length == 0 {
             let owner = self.owners.remove(index as usize);
-            self.by_consumer.remove(&(owner.consumer, owner.session));
+            self.by_consumer.remove(&(texts.shared(owner.consumer), owner.session));
             if let Some(session) = owner.session {
                 self.by_session.remove(&(session, texts.shared(owner.consumer)));
             }
@@ -132,14 +132,13 @@ impl Owners {
     }
 
     /// The owners of one consumer.
-    pub fn named(&self, texts: &Texts, consumer: &[u8]) -> impl Iterator<Item = &Owner> {
-        let consumer = texts.find(consumer);
-        let owners = consumer.map(|consumer| self.by_consumer.range((consumer, None)..));
-        let own = owners.into_iter().flatten().take_while(move |((of, _), _)| Some(*of) == consumer);
-        own.map(|(_, index)| self.get(*index))
+    pub fn named(&self, consumer: &[u8]) -> impl Iterator<Item = &Owner> {
+        let consumer: Arc<[u8]> = consumer.into();
+        let owners = self.by_consumer.range((Arc::clone(&consumer), None)..);
+        owners.take_while(move |((of, _), _)| *of == consumer).map(|(_, index)| self.get(*index))
     }
 
-    /// Every owner, those of one consumer together.
+    /// Every owner, by the name of its consumer.
     pub fn by_consumer(&self) -> impl Iterator<Item = &Owner> {
         self.by_consumer.values().map(|index| self.get(*index))
     }

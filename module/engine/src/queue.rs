@@ -89,7 +89,7 @@ impl Queue {
 
     /// Whether a claim at `now` would get a message, due work aside.
     pub fn claimable(&self, now: Time) -> bool {
-        self.messages.ready() > 0 && self.claims_allowed(now.max(self.now)) > 0
+        self.messages.ready() > 0 && self.claims_allowed(now.max(self.now)) > 0 && self.stamps.has_room(1)
     }
 
     /// How many messages may be claimed at `now`, as the settings have it.
@@ -242,9 +242,9 @@ impl Queue {
         ended
     }
 
-    /// Whether a connection holds a claim or the leadership.
-    pub fn is_held_by(&self, session: SessionId) -> bool {
-        self.owners.first_of_session(session).is_some()
-            || self.leadership.current.as_ref().is_some_and(|leader| leader.session == Some(session))
+    /// Whether a connection holds a claim, or leads at `now`.
+    pub fn is_held_by(&self, session: SessionId, now: Time) -> bool {
+        let leader = self.leadership.at(now.max(self.now));
+        self.owners.first_of_session(session).is_some() || leader.is_some_and(|leader| leader.session == Some(session))
     }
 }

@@ -11,8 +11,8 @@ use crate::lane::{Place, Returned};
 use crate::queue::Queue;
 use crate::segment::Segment;
 
-/// Version of the saved format; a loader refuses those of a later one.
-pub(crate) const SAVE_VERSION: u8 = 1;
+/// Version of the saved format; a loader refuses those of another one.
+pub(crate) const SAVE_VERSION: u8 = 2;
 
 pub(crate) const HEAD: u8 = 1;
 pub(crate) const SEGMENT: u8 = 2;

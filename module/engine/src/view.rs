@@ -160,7 +160,7 @@ impl Queue {
         self.messages.oldest_ready().into_iter().chain(held).min()
     }
 
-    /// At most `count` consumers that hold claims of messages, by name.
+    /// The first `count` consumers, by name, that hold claims of messages.
     pub fn consumers(&self, count: usize) -> Vec<ConsumerView> {
         let mut consumers: Vec<(TextId, ConsumerView)> = Vec::new();
         let drainer = self.texts.find(DRAINER);
@@ -179,9 +179,7 @@ impl Queue {
             let view = ConsumerView { name, claims: owner.chain.length, nearest_deadline: nearest };
             consumers.push((owner.consumer, view));
         }
-        let mut consumers: Vec<ConsumerView> = consumers.into_iter().map(|(_, view)| view).collect();
-        consumers.sort_by(|one, other| one.name.cmp(&other.name));
-        consumers
+        consumers.into_iter().map(|(_, view)| view).collect()
     }
 
     /// Messages of one state with ids above `after`, by id, at most `count`.

@@ -120,7 +120,11 @@ impl<'c> Call<'c> {
 
     /// Who sent it.
     pub fn sender(&self) -> Sender {
-        Sender { connection: self.context.session(), command: self.arguments.get(0).unwrap_or_default().into() }
+        {
+            let connection = self.context.session();
+            let command = self.arguments.get(0).unwrap_or_default().into();
+            Sender { connection, user: self.context.user_of(connection), command }
+        }
     }
 
     /// An argument that is a duration.
@@ -145,7 +149,7 @@ impl<'c> Call<'c> {
     pub fn session(&self, slot: Slot) -> Result<Option<SessionId>, Failure> {
         match self.has(slot) {
             false => Ok(None),
-            true if self.flags.in_script() => Err(Failure::SessionInScript),
+            true if self.flags.in_script() || !self.context.has_connection() => Err(Failure::SessionInScript),
             true => Ok(Some(self.context.session())),
         }
     }
@@ -160,7 +164,7 @@ pub fn run<C: Command>(context: Context<'_>, arguments: Arguments<'_>) {
     }
     // The primary has done what this server cannot. An error would reach nobody.
     if let Some(queue) = arguments.text(1).filter(|_| !matches!(failure, Failure::Broken)) {
-        keyspace::break_off(context, queue, &failure.to_string());
+        keyspace::break_off(context, queue, &failure);
     }
     context.reply().status(c"OK");
 }

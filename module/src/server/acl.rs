@@ -2,14 +2,16 @@
 //! modules: there commands are granted by name.
 
 use std::ffi::CString;
-use std::os::raw::c_int;
+use std::os::raw::{c_int, c_void};
+use std::ptr::null_mut;
+use std::sync::OnceLock;
 
 use redis_module::raw;
 
 use mq_engine::SessionId;
 
 use super::context::Context;
-use super::text::OwnedText;
+use super::text::{OwnedText, Text};
 use crate::syntax::{KeyUse, Syntax};
 
 const OK: c_int = 0;
@@ -54,27 +56,74 @@ pub(super) fn categorise(context: Context<'_>, syntax: &Syntax, category: Catego
     }
 }
 
+/// Of Valkey 9: the rights of a user in a database. Not among the bindings: the user, the command's words and their number,
+/// the database, and where the reason of a denial is written.
+type CheckPermissions = unsafe extern "C" fn(
+    *mut raw::RedisModuleUser,
+    *mut *mut raw::RedisModuleString,
+    c_int,
+    c_int,
+    *mut c_int,
+) -> c_int;
+
+/// The function above, where the server has it. There the one that knows no database refuses every user who is limited to some.
+static CHECK_PERMISSIONS: OnceLock<Option<CheckPermissions>> = OnceLock::new();
+
+fn check_permissions() -> Option<CheckPermissions> {
+    *CHECK_PERMISSIONS.get_or_init(|| {
+        let mut found: *mut c_void = null_mut();
+        // SAFETY: asked in this expression; the name is a C string, and the server writes a pointer to a function, which is
+        // of the type above wherever it has this name, or leaves it null.
+        unsafe {
+            raw::RedisModule_GetApi
+                .map(|get| get(c"RedisModule_ACLCheckPermissions".as_ptr(), (&raw mut found).cast()));
+            (!found.is_null()).then(|| std::mem::transmute::<*mut c_void, CheckPermissions>(found))
+        }
+    })
+}
+
 impl Context<'_> {
-    /// Whether the user of a connection may run a command with these words now. A user that the server does not list (one that
-    /// another module has made, say) may. A user that is only switched off may too: the server does not end its connections.
-    pub fn may_run(self, connection: SessionId, words: &[&[u8]]) -> bool {
-        // SAFETY: the context is valid. The name is a string that the module frees; the user is a handle that it frees, not the
-        // user itself; the words are strings that live until the end of this function.
+    /// The name of the user of a connection, if the server has one for it.
+    pub fn user_of(self, connection: SessionId) -> Option<Box<[u8]>> {
+        // SAFETY: the context is valid. The name is a string that is freed here.
         unsafe {
             let name = rm!(RedisModule_GetClientUserNameById, self.raw(), connection.0);
             if name.is_null() {
-                return true;
+                return None;
             }
-            let user = rm!(RedisModule_GetModuleUserFromUserName, name);
+            let bytes = Text::new(name).bytes().into();
             rm!(RedisModule_FreeString, self.raw(), name);
+            Some(bytes)
+        }
+    }
+
+    /// Whether a user may run a command with these words now, in the database that the context has selected. A user that the
+    /// server does not list (one that another module has made, say) may. A user that is only switched off may too: the server
+    /// does not end its connections.
+    pub fn may_run(self, user: &[u8], words: &[&[u8]]) -> bool {
+        let name = OwnedText::new(user);
+        let words: Vec<OwnedText> = words.iter().map(|word| OwnedText::new(word)).collect();
+        let mut raw: Vec<_> = words.iter().map(|word| word.text().raw()).collect();
+        let (count, mut reason): (c_int, c_int) = (raw.len() as c_int, 0);
+        // SAFETY: the context is valid. The user is a handle that is freed here, not the user itself; the name and the words are
+        // strings that live until the end of this function; the reason is written to a place of this function.
+        unsafe {
+            let user = rm!(RedisModule_GetModuleUserFromUserName, name.text().raw());
             if user.is_null() {
                 return true;
             }
-            let words: Vec<OwnedText> = words.iter().map(|word| OwnedText::new(word)).collect();
-            let mut raw: Vec<_> = words.iter().map(|word| word.text().raw()).collect();
-            let allowed = rm!(RedisModule_ACLCheckCommandPermissions, user, raw.as_mut_ptr(), raw.len() as c_int);
+            let allowed = match check_permissions() {
+                Some(check) => check(user, raw.as_mut_ptr(), count, self.db(), &raw mut reason),
+                None => rm!(RedisModule_ACLCheckCommandPermissions, user, raw.as_mut_ptr(), count),
+            };
             rm!(RedisModule_FreeModuleUser, user);
             allowed == OK
         }
+    }
+
+    /// Whether the client of this callback has a connection: one by which another module calls has none that could close.
+    pub fn has_connection(self) -> bool {
+        // SAFETY: the context is valid; no description is asked for.
+        unsafe { rm!(RedisModule_GetClientInfoById, null_mut(), self.session().0) == OK }
     }
 }

@@ -42,7 +42,7 @@ required! {
     RedisModule_Replicate RedisModule_ReplicateVerbatim RedisModule_SignalModifiedKey RedisModule_AvoidReplicaTraffic
     RedisModule_Call RedisModule_FreeCallReply RedisModule_CallReplyType RedisModule_CallReplyStringPtr
     RedisModule_CallReplyArrayElement RedisModule_GetClientUserNameById RedisModule_GetModuleUserFromUserName
-    RedisModule_FreeModuleUser RedisModule_ACLCheckCommandPermissions
+    RedisModule_FreeModuleUser RedisModule_ACLCheckCommandPermissions RedisModule_GetClientInfoById
     RedisModule_OpenKey RedisModule_CloseKey RedisModule_KeyType
     RedisModule_CreateDataType RedisModule_ModuleTypeGetType RedisModule_ModuleTypeGetValue
     RedisModule_ModuleTypeSetValue RedisModule_GetKeyNameFromOptCtx RedisModule_GetDbIdFromOptCtx

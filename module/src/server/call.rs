@@ -28,9 +28,14 @@ impl CallReply {
         self.is(raw::REDISMODULE_REPLY_ERROR).then(|| CallReply::text_of(self.0)).flatten()
     }
 
+    /// Whether it is an array.
+    pub(super) fn is_array(&self) -> bool {
+        self.is(raw::REDISMODULE_REPLY_ARRAY)
+    }
+
     /// An element of an array of strings.
     pub(super) fn element(&self, at: usize) -> Option<String> {
-        if !self.is(raw::REDISMODULE_REPLY_ARRAY) {
+        if !self.is_array() {
             return None;
         }
         // SAFETY: the reply is an array; its elements live as long as it does.

@@ -1,6 +1,5 @@
 //! A key, opened for one callback.
 
-use std::marker::PhantomData;
 use std::ptr::{NonNull, null_mut};
 
 use redis_module::raw;
@@ -29,7 +28,8 @@ pub struct OtherType;
 pub struct Key<'c> {
     raw: *mut raw::RedisModuleKey,
     entry: Option<NonNull<Entry>>,
-    life: PhantomData<&'c ()>,
+    context: Context<'c>,
+    name: Text<'c>,
 }
 
 impl<'c> Key<'c> {
@@ -46,7 +46,7 @@ impl<'c> Key<'c> {
         // asked here take as an empty one. A value of our type is an `Entry` that `put` or the loading made.
         unsafe {
             let raw = rm!(RedisModule_OpenKey, context.raw(), name.raw(), mode as i32);
-            let mut key = Key { raw, entry: None, life: PhantomData };
+            let mut key = Key { raw, entry: None, context, name };
             if rm!(RedisModule_ModuleTypeGetType, raw) == data_type() {
                 key.entry = NonNull::new(rm!(RedisModule_ModuleTypeGetValue, raw).cast());
             } else if rm!(RedisModule_KeyType, raw) != raw::REDISMODULE_KEYTYPE_EMPTY as i32 {
@@ -61,7 +61,7 @@ impl<'c> Key<'c> {
         let mode = raw::REDISMODULE_READ | raw::REDISMODULE_WRITE;
         // SAFETY: context and name are valid for 'c.
         let raw = unsafe { rm!(RedisModule_OpenKey, context.raw(), name.raw(), mode as i32) };
-        Key { raw, entry: None, life: PhantomData }.put(entry);
+        Key { raw, entry: None, context, name }.put(entry);
     }
 
     /// The queue; `None` when the key is missing.
@@ -71,16 +71,20 @@ impl<'c> Key<'c> {
         self.entry.map(|mut entry| unsafe { entry.as_mut() })
     }
 
-    /// Fills a key that was opened for writing; what it holds goes.
+    /// Fills a key that was opened for writing; what it holds goes. The server tells whoever listens that the key is new: another
+    /// module may do anything to it then, so it is opened anew.
     pub fn put(&mut self, entry: Box<Entry>) {
         let value = Box::into_raw(entry);
         // SAFETY: the key is open for writing; the value is a boxed `Entry`, which is what the type's callbacks take.
         let done = unsafe { rm!(RedisModule_ModuleTypeSetValue, self.raw, data_type(), value.cast()) };
-        if done == 0 {
-            self.entry = NonNull::new(value);
-        } else {
+        if done != 0 {
             // SAFETY: the server has not taken the value.
-            drop(unsafe { Box::from_raw(value) });
+            return drop(unsafe { Box::from_raw(value) });
+        }
+        let (context, name) = (self.context, self.name);
+        self.close();
+        if let Ok(key) = Key::open(context, name, Access::Write) {
+            *self = key;
         }
     }
 }

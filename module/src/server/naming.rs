@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::call::CallReply;
 use super::context::Context;
 
-/// The server's setting, known to Redis 7.4 and Valkey 8.
+/// The server's setting. Redis 7.0 does not know it.
 const SETTING: &std::ffi::CStr = c"hide-user-data-from-log";
 
 /// As of the last [`follow`].
@@ -21,7 +21,10 @@ pub(super) fn follow(context: Context<'_>) {
     let reply = CallReply(unsafe {
         rm!(RedisModule_Call, context.raw(), c"CONFIG".as_ptr(), c"cc".as_ptr(), c"GET".as_ptr(), SETTING.as_ptr())
     });
-    HIDDEN.store(reply.element(1).as_deref() == Some("yes"), Relaxed);
+    // A server that does not know the setting answers with an empty array. One that does not answer (CONFIG is renamed, say) may
+    // have it.
+    let hidden = if reply.is_array() { reply.element(1).as_deref() == Some("yes") } else { true };
+    HIDDEN.store(hidden, Relaxed);
 }
 
 /// Whether a change of these settings may be one of it.

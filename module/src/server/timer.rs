@@ -13,8 +13,8 @@ use super::callbacks::{detached, on_timer};
 pub enum Purpose {
     /// To look what is due.
     Alarm,
-    /// To do the next task.
-    Task,
+    /// To give one item of the agenda its turn.
+    Item,
 }
 
 impl Purpose {
@@ -22,12 +22,12 @@ impl Purpose {
     fn data(self) -> *mut c_void {
         without_provenance_mut(match self {
             Purpose::Alarm => 1,
-            Purpose::Task => 2,
+            Purpose::Item => 2,
         })
     }
 
     pub(super) fn from_data(data: *mut c_void) -> Purpose {
-        if data.addr() == 2 { Purpose::Task } else { Purpose::Alarm }
+        if data.addr() == 2 { Purpose::Item } else { Purpose::Alarm }
     }
 }
 

@@ -147,7 +147,7 @@ fn a_session_ends_in_slices_that_each_end_as_much_as_a_step_may() {
     bench.run(&Lead { candidate: b"c", lease: Some(Span(600_000)), session: Some(session), renew: None });
     let slices: Vec<(u64, usize)> = (0..4).map(|_| bench.step(&EndSession { session }, 1000)).collect();
     assert_eq!(slices, [(1001, 1000), (1000, 1000), (500, 500), (0, 0)], "the leadership ends with the first");
-    assert!(!bench.queue.is_held_by(session));
+    assert!(!bench.queue.is_held_by(session, Time(bench.now)));
     assert_eq!(bench.run(&Ack { receipts: &receipts[..9] }), 0);
     assert_eq!(bench.queue.info(Time(bench.now)).ready, 2500);
     bench.is_as_its_copy();
@@ -158,9 +158,9 @@ fn a_claim_whose_session_has_not_been_ended_yet_still_counts() {
     let (mut bench, receipts) = held(10, 5);
     let session = SessionId(5);
     assert_eq!(bench.step(&EndSession { session }, 4), (4, 4));
-    assert!(bench.queue.is_held_by(session));
+    assert!(bench.queue.is_held_by(session, Time(bench.now)));
     assert_eq!(bench.run(&Ack { receipts: &receipts }), 6, "the server has not come to them");
-    assert!(!bench.queue.is_held_by(session));
+    assert!(!bench.queue.is_held_by(session, Time(bench.now)));
 }
 
 #[test]

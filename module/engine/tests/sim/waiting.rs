@@ -179,7 +179,8 @@ impl World {
         };
         let mut turn = self.open(true);
         let ended = self.step_in(&mut turn, &Op::EndSession(session));
-        if self.queue().is_some_and(|queue| queue.is_held_by(SessionId(session))) {
+        let now = Time(self.servers[self.primary].clock(self.time));
+        if self.queue().is_some_and(|queue| queue.is_held_by(SessionId(session), now)) {
             self.report.saw("session: ended in slices");
             self.closed.push_back(session);
         }
