@@ -249,6 +249,7 @@ fn everything_survives(mut c: Conn, url: &str, fail_over: impl FnOnce(Conn) -> C
     let peers = ["auto", "auto", "handler"].map(|role| Peer::spawn_bare(format!("--role {role} {options}")));
     until("they are in full swing", || settled(&mut c) > LIMIT as i64 / 4);
     let acknowledged = figure(&mut c, "pushed");
+    c.ok("SET later 1"); // WAIT waits for what its own connection has written, and so for all before it
     assert_eq!(c.int("WAIT 1 5000"), 1);
     let mut c = fail_over(c);
     assert!(figure(&mut c, "pushed") >= acknowledged, "what the replica had confirmed is there");

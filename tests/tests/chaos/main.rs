@@ -147,7 +147,9 @@ fn a_planned_failover_loses_nothing() {
         while arena.goes_on_after(100..500) {
             let (old, new) = (&servers[primary], &servers[1 - primary]);
             until("the replica is there", || new.connect().server_info("replication", "master_link_status") == "up");
-            old.connect().ok(format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 5000", new.port()));
+            // The primary may learn a moment later that it is.
+            let failover = format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 5000", new.port());
+            until("the failover begins", || old.connect().call(&*failover).is_ok());
             until("it is over", || old.connect().server_info("replication", "master_failover_state") == "no-failover");
             if new.connect().server_info("replication", "role") == "master" {
                 primary = 1 - primary;
