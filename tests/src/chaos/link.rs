@@ -137,12 +137,14 @@ impl<'a> Link<'a> {
     fn refused(&mut self, conn: Conn, error: &RedisError) -> Said {
         let refusal = on_the_wire(error);
         self.arena.count_refusal(&refusal);
-        self.alive_at = self.sent;
+        // Another server is the primary by now, where no session of this one counts.
+        let is_deposed = ["READONLY", "UNBLOCKED"].iter().any(|code| refusal.starts_with(code));
+        if !is_deposed {
+            self.alive_at = self.sent;
+        }
         // A client that is refused for a while looks for another server, which ends its session.
         let gives_up = ["NOREPLICAS", "MISCONF"].iter().any(|code| refusal.starts_with(code));
-        let gives_up = gives_up && self.arena.below(20) == 0;
-        // Another server is the primary by now.
-        if gives_up || refusal.starts_with("READONLY") || refusal.starts_with("UNBLOCKED") {
+        if is_deposed || (gives_up && self.arena.below(20) == 0) {
             drop(conn);
             self.lose();
         } else {
