@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use mq_engine::{SessionId, Span, Time};
 
+use crate::budget::Spender;
 use crate::entry::Place;
 use crate::server::{Blocked, Context, Global, MayWrite, OwnedText, Purpose, Timer, writes_are_paused};
 use crate::{budget, guard, looking, moment, serving, sessions, waiting};
@@ -278,7 +279,7 @@ fn serve_one(context: Context<'_>) {
         return; // the alarm asks again
     }
     let Some(reason) = AGENDA.with(|agenda| agenda.take(&item)) else { return };
-    budget::spend(budget::TURN_PIECES);
+    budget::spend(Spender::Timer, budget::TURN_PIECES);
     if may_write == MayWrite::NotHere {
         return put_off(context, item, now, reason);
     }

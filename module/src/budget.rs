@@ -36,7 +36,11 @@ struct Bucket {
     share: usize,
 }
 
-static BUCKET: Global<Bucket> = Global::new(Bucket { pieces: FULL, at: Time(0), share: FULL });
+impl Bucket {
+    const NEW: Bucket = Bucket { pieces: FULL, at: Time(0), share: FULL };
+}
+
+static BUCKET: Global<Bucket> = Global::new(Bucket::NEW);
 
 impl Bucket {
     fn fill(&mut self, now: Time) -> usize {
@@ -66,9 +70,24 @@ pub fn divide(queues: usize) {
     BUCKET.with(|bucket| bucket.share = (FULL / queues.max(1)).max(LEAST_SHARE));
 }
 
+/// On whose turn pieces of work are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spender {
+    /// A client's command: it leaves the timer a reserve, so that many commands do not keep it from its turn.
+    Command,
+    /// The timer.
+    Timer,
+}
+
+/// What commands leave of the bucket.
+const RESERVE: usize = 2 * TIMER_PIECES;
+
 /// Notes pieces that have been done.
-pub fn spend(pieces: usize) {
-    BUCKET.with(|bucket| bucket.pieces = bucket.pieces.saturating_sub(pieces));
+pub fn spend(spender: Spender, pieces: usize) {
+    BUCKET.with(|bucket| {
+        let kept = if spender == Spender::Command { RESERVE.min(bucket.pieces) } else { 0 };
+        bucket.pieces = bucket.pieces.saturating_sub(pieces).max(kept);
+    });
 }
 
 #[cfg(test)]
@@ -78,17 +97,28 @@ mod tests {
     #[test]
     fn half_of_the_time_is_left_to_clients_and_a_command_can_always_do_something() {
         let _alone = crate::server::alone();
+        BUCKET.with(|bucket| *bucket = Bucket::NEW);
         let mut now = Time(1_000_000);
         assert_eq!(for_timer(now), FULL);
         let (mut done, until) = (0, now.0 + 1000);
         while now.0 < until {
             let pieces = for_timer(now);
-            spend(pieces);
+            spend(Spender::Timer, pieces);
             done += pieces;
             assert!(pieces <= FULL && for_timer(now) == 0);
             assert_eq!(for_command(now), COMMAND_PIECES);
             now.0 += 1;
         }
         assert!((490_000..510_000).contains(&done), "{done} pieces in a second");
+    }
+
+    #[test]
+    fn commands_leave_the_timer_enough_for_a_turn() {
+        let _alone = crate::server::alone();
+        BUCKET.with(|bucket| *bucket = Bucket::NEW);
+        let now = Time(2_000_000);
+        assert_eq!(for_timer(now), FULL);
+        (0..1000).for_each(|_| spend(Spender::Command, for_command(now)));
+        assert_eq!(for_timer(now), RESERVE);
     }
 }

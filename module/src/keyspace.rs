@@ -6,6 +6,7 @@
 
 use mq_engine::{Form, LeaderView, Operation, Queue, Receipt, Record, SessionId, Time};
 
+use crate::budget::Spender;
 use crate::entry::{Circumstances, Entry, Place};
 use crate::failure::Failure;
 use crate::server::{Access, Arguments, Blocked, Context, Flags, Key, Text, shown_name};
@@ -48,6 +49,8 @@ pub struct Opened<'c> {
     record: Record,
     /// The payloads of the client's push, which travel beside the record if they are large.
     payloads: Arguments<'c>,
+    /// On whose turn this is.
+    spender: Spender,
     /// Pieces of due work that may still be done.
     due_left: usize,
     /// Waiters that may still be served.
@@ -103,6 +106,7 @@ impl<'c> Opened<'c> {
             origin,
             record: Record::Nothing,
             payloads: Arguments::none(),
+            spender: if origin == Origin::Module { Spender::Timer } else { Spender::Command },
             due_left,
             waiters_left,
             changed: false,
@@ -200,7 +204,7 @@ impl<'c> Opened<'c> {
         let may = self.waiters_left > 0;
         if may {
             self.waiters_left -= 1;
-            budget::spend(budget::WAITER_PIECES);
+            budget::spend(self.spender, budget::WAITER_PIECES);
         }
         may
     }
@@ -236,7 +240,7 @@ impl<'c> Opened<'c> {
         let (executed, happened) = entry.execute(operation, &circumstances)?;
         self.more_due |= matches!(executed.record, Record::Effect(_)) && is_due(entry, clock);
         if executed.due_left < due {
-            budget::spend(due - executed.due_left);
+            budget::spend(self.spender, due - executed.due_left);
             self.due_left = executed.due_left;
         }
         self.add(executed.record);
