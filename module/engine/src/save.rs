@@ -73,14 +73,7 @@ impl Queue {
             out.text(self.texts.get(errored.reason));
         });
         entries += self.encode_claims(emit, place);
-        entries += table(PRODUCER, self.producers.iter(), emit, |out, (name, producer)| {
-            out.text(name);
-            out.number(producer.next);
-            out.number(producer.last_first);
-            out.number(producer.last_id.0);
-            out.byte(producer.fenced.into());
-            out.number(producer.advanced);
-        });
+        entries += self.encode_producers(emit);
         let mut end = Writer::default();
         end.byte(END);
         end.number(entries);
@@ -110,6 +103,17 @@ impl Queue {
         out.number(self.producers.advances);
         out.number(if faults::on(Fault::SaveForgetsRate) { 0 } else { self.pace.used_until_ns });
         emit(out.as_bytes());
+    }
+
+    fn encode_producers(&self, emit: &mut dyn FnMut(&[u8])) -> u64 {
+        table(PRODUCER, self.producers.iter(), emit, |out, (name, producer)| {
+            out.text(name);
+            out.number(producer.next);
+            out.number(producer.last_first);
+            out.number(producer.last_id.0);
+            out.byte(producer.fenced.into());
+            out.number(producer.advanced);
+        })
     }
 
     fn encode_claims(&self, emit: &mut dyn FnMut(&[u8]), place: impl Fn(&mut Writer, Place)) -> u64 {
