@@ -162,18 +162,24 @@ impl Arena {
     pub fn run(&self, mischief: impl FnOnce()) {
         thread::scope(|scope| {
             let _end = EndAtEnd(self);
-            let spawn = |act: fn(&Self, u64), count: u64| {
-                (0..count).for_each(|n| drop(scope.spawn(move || act(self, n))));
+            let spawn = |act: fn(&Self, u64), count: u64| -> Vec<_> {
+                (0..count).map(|n| scope.spawn(move || act(self, n))).collect()
             };
-            spawn(producer::plain, 2);
-            spawn(producer::numbered, 2);
-            spawn(producer::unique, 1);
-            spawn(generator::generate, 3);
+            let pushers = [
+                spawn(producer::plain, 2),
+                spawn(producer::numbered, 2),
+                spawn(producer::unique, 1),
+                spawn(generator::generate, 3),
+            ];
             spawn(worker::work, worker::STYLES * 2);
             spawn(worker::wait, self.waiters);
             spawn(worker::drain, 2);
             mischief();
             self.pushing.store(false, Relaxed);
+            // A deposed leader may push once more, and be the leader still.
+            for pusher in pushers.into_iter().flatten() {
+                pusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            }
             self.until_empty();
         });
     }
