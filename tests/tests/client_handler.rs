@@ -101,7 +101,7 @@ fn a_second_signal_ends_it_at_once() {
     let server = Server::start();
     let mut c = server.connect();
     push_numbers(&mut c, 50);
-    let peer = Peer::spawn(&server, "--role handler --any-queue --concurrency 50 --handler-delay 1h");
+    let peer = Peer::spawn(&server, "--role handler --any-queue --concurrency 50 --handler-delay 1000h");
     until("it is at work", || c.fields("MQ.INFO mq").int("claimed") == 50);
     peer.terminate();
     until("it has heard", || peer.stderr().contains("a second signal ends at once"));

@@ -61,7 +61,7 @@ fn a_handler_cut_off_for_longer_than_its_lease_stops_says_so_and_comes_back() {
     let mut c = server.connect();
     let proxy = Proxy::to(server.port());
     let lease = "--role handler --any-queue --lease 1s --ledger ledger";
-    let cut_off = Peer::spawn_bare(format!("--name far --handler-delay 1h {lease} --redis {}", proxy.url()));
+    let cut_off = Peer::spawn_bare(format!("--name far --handler-delay 1000h {lease} --redis {}", proxy.url()));
     push(&mut c, 0..50);
     // It has been told, and asks for more.
     until("it has claimed them", || figure(&mut c, "claimed") == 50 && figure(&mut c, "blocked-consumers") == 1);
