@@ -27,13 +27,12 @@ fn a_payload_that_get_errors_prints_does_nothing_to_a_terminal_and_is_whole_in_a
         make_error(&mut c);
         let mut terminal = Terminal::spawn(&server, &format!("getErrors --format {format}"), SIZE);
         terminal.until_shows(&shown);
+        let warned = "a payload has a line break in it";
+        if format == "text" {
+            terminal.until_shows(warned);
+        }
         assert!(terminal.until_ended().success());
-        assert_eq!(
-            terminal.text().contains("a payload has a line break in it"),
-            format == "text",
-            "{}",
-            terminal.text()
-        );
+        assert!(format == "text" || !terminal.text().contains(warned), "{}", terminal.text());
         make_error(&mut c);
         let finished = Peer::spawn(&server, &format!("getErrors --format {format}")).finish();
         match format {
