@@ -251,6 +251,16 @@ impl Conn {
     pub fn server_count(&mut self, section: &str, name: &str) -> i64 {
         self.server_info(section, name).parse().expect("an integer of INFO")
     }
+
+    /// What INFO commandstats says of a command, `calls` or `usec`, say; 0 while it says nothing.
+    #[track_caller]
+    pub fn command_count(&mut self, command: &str, name: &str) -> i64 {
+        let info = self.text("INFO commandstats");
+        let line =
+            info.lines().find_map(|line| line.strip_prefix("cmdstat_")?.strip_prefix(command)?.strip_prefix(':'));
+        let count = line.and_then(|line| line.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')));
+        count.map_or(0, |count| count.trim().parse().expect("an integer of INFO"))
+    }
 }
 
 /// Whether the server said this, so that the command was not carried out.

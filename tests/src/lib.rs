@@ -49,7 +49,7 @@ mod wire;
 
 pub use bulk::{BATCH, Bulk, Crowd, clients_at_most};
 pub use clock::OtherClock;
-pub use cluster::two_nodes;
+pub use cluster::{migrate, two_nodes};
 pub use conn::{Conn, Words};
 pub use cpu_clock::CpuClock;
 pub use document::{Block, Document};

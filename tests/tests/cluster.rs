@@ -1,21 +1,6 @@
 //! Redis Cluster: a queue lives in one slot, moves with it, and takes nobody along who waits.
 
-use mq_tests::{Conn, Server, Waiter, every_state, two_nodes, until};
-
-/// Moves the slot of `key`, key by key, as `redis-cli --cluster reshard` does.
-fn migrate(nodes: &[Server; 2], key: &str) {
-    let [mut from, mut to]: [Conn; 2] = [nodes[0].connect(), nodes[1].connect()];
-    let (from_id, to_id) = (from.text("CLUSTER MYID"), to.text("CLUSTER MYID"));
-    let slot = from.int(["CLUSTER", "KEYSLOT", key]);
-    to.ok(format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
-    from.ok(format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
-    if from.int(["EXISTS", key]) == 1 {
-        from.ok(format!("MIGRATE 127.0.0.1 {} {key} 0 10000", nodes[1].port()));
-    }
-    for c in [&mut to, &mut from] {
-        c.ok(format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
-    }
-}
+use mq_tests::{Conn, Server, Waiter, every_state, migrate, two_nodes, until};
 
 #[test]
 fn a_queue_moves_with_its_slot_and_goes_on_there() {

@@ -1,6 +1,6 @@
 //! What becomes of messages that fail: retry, error store, drain, redrive.
 
-use mq_tests::{Conn, Drained, Server, until};
+use mq_tests::{Bulk, Conn, Drained, Server, until};
 
 /// Pushes the payloads and fails all of them.
 fn failed(c: &mut Conn, payloads: &str) {
@@ -207,4 +207,41 @@ fn redrive_and_retry_pass_a_full_queue() {
     assert_eq!(c.int("MQ.REDRIVE q"), 2);
     let receipt = c.claim("MQ.CLAIM q w").receipt;
     assert_eq!(c.int(format!("MQ.FAIL q {receipt} RETRY 0")), 2);
+}
+
+/// What 20 refused pushes cost the server, in microseconds, while so many errors are being drained; the best of several.
+fn cost_of_refusals(errors: usize) -> i64 {
+    let server = Server::start();
+    let (mut c, mut bulk) = (server.connect(), Bulk::open(&server));
+    // A push to a full queue first looks for errors that have been kept long enough.
+    c.ok("MQ.CONFIG q errors-keep 3600000");
+    bulk.push("MQ.PUSH q MSG", errors, "x");
+    for receipt in bulk.receipts(&mut c, "q", errors) {
+        bulk.send(&format!("MQ.FAIL q {receipt}"));
+    }
+    bulk.done();
+    let mut drained = 0;
+    while drained < errors {
+        let more = c.drained("MQ.DRAINERRORS q COUNT 5000 LEASE 3600000").len();
+        assert!(more > 0, "{drained} of {errors}");
+        drained += more;
+    }
+    c.ok(format!("MQ.CONFIG q max-length {errors}"));
+    assert_eq!(c.balanced("q").int("errors"), errors as i64);
+    let costs = (0..10).map(|_| {
+        c.ok("CONFIG RESETSTAT");
+        for _ in 0..20 {
+            assert!(c.refusal("MQ.PUSH q MSG late").starts_with("QUEUEFULL"));
+        }
+        c.command_count("mq.push", "usec")
+    });
+    costs.min().expect("some were tried")
+}
+
+#[test]
+#[ignore = "compares times; `make soak`"]
+fn a_refused_push_costs_the_same_however_many_errors_are_being_drained() {
+    let (few, many) = (cost_of_refusals(1000), cost_of_refusals(200_000));
+    println!("20 refused pushes: {few} µs beside 1,000 errors, {many} µs beside 200,000");
+    assert!(many < 20 * few, "{many} µs beside 200,000 errors, {few} µs beside 1,000");
 }

@@ -118,6 +118,19 @@ fn a_broken_queues_name_stays_out_of_a_log_that_hides_users_data() {
 }
 
 #[test]
+fn a_name_stays_out_of_a_log_that_hides_users_data_also_where_config_has_another_name() {
+    let renamed = |builder: Builder| builder.config("rename-command CONFIG settings");
+    let [Ok(damaged), Ok(broken)] = [discreet(), discreet()] else { skip!(NOT_DISCREET) };
+    let server = renamed(damaged).start();
+    restore_damaged(&mut server.connect(), NAME);
+    assert!(server.log().contains("cannot be loaded"), "the log tells of it");
+    has_no_name(&server);
+    let server = broken_by_its_log(renamed(broken));
+    assert!(server.log().contains("BROKEN"));
+    has_no_name(&server);
+}
+
+#[test]
 fn a_queue_that_breaks_on_a_replica_is_logged_in_one_line_whatever_its_name() {
     let primary = Server::start();
     let replica = outspoken().config("replica-read-only no").replica_of(&primary);

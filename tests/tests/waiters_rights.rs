@@ -1,6 +1,6 @@
 //! A waiter is served with the rights that its user has when it is served, not with those it had when it came.
 
-use mq_tests::{Conn, Server, Waiter};
+use mq_tests::{Conn, Server, Waiter, patience, skip};
 
 /// What takes a right from the user `u`, who may do everything before.
 const TAKEN_FROM_CONSUMERS: [&str; 6] = [
@@ -175,4 +175,104 @@ fn a_waiter_whose_rights_were_taken_and_given_back_is_served() {
     c.ok("ACL SETUSER u ~*");
     c.int("MQ.PUSH q MSG a");
     assert_eq!(users.claims().len(), 1);
+}
+
+#[test]
+fn a_message_that_comes_in_one_go_with_the_end_of_a_waiters_user_is_not_given_to_it() {
+    let (server, mut c) = server("~* &* +@all");
+    let consumer = Waiter::spawn_on(&server, user(&server), "MQ.CLAIM q user BLOCK 0");
+    // The user's connection is closed after both.
+    let answers = c.pipeline(&["ACL DELUSER u", "MQ.PUSH q MSG a"]).expect("a whole connection");
+    assert!(answers.iter().all(Result::is_ok));
+    assert!(consumer.answer().1.is_err());
+    let info = c.balanced("q");
+    assert_eq!((info.int("ready"), info.int("delivered"), info.int("blocked-consumers")), (1, 0, 0));
+}
+
+#[test]
+fn what_comes_in_one_go_with_the_end_of_a_waiters_user_is_the_next_waiters() {
+    let (server, mut c) = server("~* &* +@all");
+    let consumer = Waiter::spawn_on(&server, user(&server), "MQ.CLAIM q user BLOCK 0");
+    let next = Waiter::spawn(&server, "MQ.CLAIM q other BLOCK 0");
+    let token = c.leader("MQ.LEADER q me LEASE 3600000").token;
+    let standby = Waiter::spawn_on(&server, user(&server), "MQ.LEADER q user BLOCK 0");
+    let next_standby = Waiter::spawn(&server, "MQ.LEADER q other BLOCK 0");
+    let resign = format!("MQ.LEADER q me RESIGN {token}");
+    let answers = c.pipeline(&["ACL DELUSER u", "MQ.PUSH q MSG a", &resign]).expect("a whole connection");
+    assert!(answers.iter().all(Result::is_ok));
+    let claims = next.claims();
+    assert_eq!((claims[0].payload.as_str(), claims[0].deliveries), ("a", 1));
+    let (led, ..) = next_standby.leader();
+    assert!(led.is("other") && led.token == token + 1, "{led:?} after {token}");
+    assert!(consumer.answer().1.is_err() && standby.answer().1.is_err());
+    assert_eq!(c.balanced("q").int("delivered"), 1);
+}
+
+#[test]
+fn a_standby_whose_rights_were_taken_is_not_told_who_leads_when_its_time_is_over() {
+    let (server, mut c) = server("~* &* +@all");
+    c.leader("MQ.LEADER q me LEASE 3600000");
+    let wait = format!("MQ.LEADER q user BLOCK {}", 1000 * patience());
+    let standby = Waiter::spawn_on(&server, user(&server), wait);
+    c.ok("ACL SETUSER u resetkeys");
+    no_permission(standby, "its time is over");
+    for taken in TAKEN_FROM_CANDIDATES {
+        c.ok("ACL SETUSER u reset on nopass ~* &* +@all");
+        let standby = Waiter::spawn_on(&server, user(&server), "MQ.LEADER q user BLOCK 0");
+        c.ok(format!("ACL SETUSER u {taken}"));
+        assert_eq!(c.int(format!("CLIENT UNBLOCK {} TIMEOUT", standby.id())), 1);
+        no_permission(standby, taken);
+    }
+}
+
+const NO_RIGHTS_TO_DATABASES: &str = "no rights to single databases (Valkey 9.1)";
+
+/// A server whose user `u` may do everything, but in this database only. `None`: the server knows no such limit.
+fn limited_to(db: i64) -> Option<Server> {
+    let server = Server::start();
+    let limited = server.connect().call(format!("ACL SETUSER u on nopass ~* &* +@all resetdbs db={db}"));
+    limited.is_ok().then_some(server)
+}
+
+/// A connection of the user `u` to this database.
+fn user_in(server: &Server, db: i64) -> Conn {
+    let mut conn = user(server);
+    conn.ok(format!("SELECT {db}"));
+    conn
+}
+
+#[test]
+fn a_waiter_is_served_in_the_database_that_its_user_is_limited_to() {
+    for db in [0, 1] {
+        let Some(server) = limited_to(db) else { skip!(NO_RIGHTS_TO_DATABASES) };
+        let mut c = server.connect_db(db);
+        let token = c.leader("MQ.LEADER q me LEASE 3600000").token;
+        let consumer = Waiter::spawn_on(&server, user_in(&server, db), "MQ.CLAIM q user BLOCK 0");
+        let standby = Waiter::spawn_on(&server, user_in(&server, db), "MQ.LEADER q user BLOCK 0");
+        c.int("MQ.PUSH q MSG a");
+        c.int(format!("MQ.LEADER q me RESIGN {token}"));
+        assert_eq!(consumer.claims().len(), 1, "database {db}");
+        assert!(standby.leader().0.is("user"), "database {db}");
+    }
+}
+
+#[test]
+fn a_waiter_whose_right_to_the_database_was_taken_is_passed_over() {
+    for (db, other_db) in [(0, 1), (1, 0)] {
+        let Some(server) = limited_to(db) else { skip!(NO_RIGHTS_TO_DATABASES) };
+        let mut c = server.connect_db(db);
+        let token = c.leader("MQ.LEADER q me LEASE 3600000").token;
+        let consumer = Waiter::spawn_on(&server, user_in(&server, db), "MQ.CLAIM q user BLOCK 0");
+        let standby = Waiter::spawn_on(&server, user_in(&server, db), "MQ.LEADER q user BLOCK 0");
+        let next = Waiter::spawn_on(&server, server.connect_db(db), "MQ.CLAIM q other BLOCK 0");
+        let next_standby = Waiter::spawn_on(&server, server.connect_db(db), "MQ.LEADER q other BLOCK 0");
+        c.ok(format!("ACL SETUSER u resetdbs db={other_db}"));
+        c.int("MQ.PUSH q MSG a");
+        c.int(format!("MQ.LEADER q me RESIGN {token}"));
+        no_permission(consumer, "no right to the database");
+        no_permission(standby, "no right to the database");
+        assert_eq!(next.claims().len(), 1, "database {db}");
+        assert!(next_standby.leader().0.is("other"), "database {db}");
+        assert_eq!(c.balanced("q").int("delivered"), 1);
+    }
 }
