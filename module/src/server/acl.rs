@@ -72,11 +72,11 @@ static CHECK_PERMISSIONS: OnceLock<Option<CheckPermissions>> = OnceLock::new();
 fn check_permissions() -> Option<CheckPermissions> {
     *CHECK_PERMISSIONS.get_or_init(|| {
         let mut found: *mut c_void = null_mut();
-        // SAFETY: asked in this expression; the name is a C string, and the server writes a pointer to a function, which is
-        // of the type above wherever it has this name, or leaves it null.
+        // SAFETY: asked in this expression; the name is a C string. Valkey 9 writes a pointer to a function of the type above;
+        // a server that does not know the name, as every Redis, leaves it null.
         unsafe {
             raw::RedisModule_GetApi
-                .map(|get| get(c"RedisModule_ACLCheckPermissions".as_ptr(), (&raw mut found).cast()));
+                .map(|get| get(c"ValkeyModule_ACLCheckPermissions".as_ptr(), (&raw mut found).cast()));
             (!found.is_null()).then(|| std::mem::transmute::<*mut c_void, CheckPermissions>(found))
         }
     })
