@@ -27,6 +27,9 @@ const ITEMS_PER_TURN: usize = 256;
 /// Queues of closed connections that become items in one turn at most.
 const CLOSED_PER_TURN: usize = 1000;
 
+/// Closed connections that are ended together in one queue at most.
+const SESSIONS_PER_TURN: usize = 64;
+
 /// While writes are paused or refused, the alarm asks again this often.
 const HELD_RETRY: Span = Span(10);
 
@@ -59,12 +62,12 @@ enum Item {
     /// What is due in it is done, and who waits for it is served.
     Queue(Place),
     /// What a closed connection holds of it is ended.
-    Session(SessionId, Place),
+    Session(Place, SessionId),
 }
 
 impl Item {
     fn place(&self) -> &Place {
-        let (Item::Queue(place) | Item::Session(_, place)) = self;
+        let (Item::Queue(place) | Item::Session(place, _)) = self;
         place
     }
 
@@ -166,6 +169,20 @@ impl Agenda {
     }
 }
 
+impl Agenda {
+    /// Takes off the closed connections of a queue whose turn has come.
+    fn take_sessions(&mut self, place: &Place, now: Time) -> Vec<SessionId> {
+        let all = Item::Session(place.clone(), SessionId(0))..=Item::Session(place.clone(), SessionId(u64::MAX));
+        let due = self.planned.range(all).filter(|(_, planned)| planned.turn.0 <= now).take(SESSIONS_PER_TURN);
+        let items: Vec<Item> = due.map(|(item, _)| item.clone()).collect();
+        let session = |item: &Item| match item {
+            Item::Session(_, session) => Some(*session),
+            Item::Queue(_) => None,
+        };
+        items.iter().filter_map(|item| self.forget(item).and_then(|_| session(item))).collect()
+    }
+}
+
 fn plan_item(item: Item, at: Time, reason: Reason) {
     let class = item.class();
     if AGENDA.with(|agenda| agenda.plan(item, at, reason, class)) {
@@ -231,7 +248,7 @@ fn alarm(context: Context<'_>) {
         sessions::thin_out(context);
     }
     for (session, place) in std::iter::from_fn(sessions::take_closed).take(CLOSED_PER_TURN) {
-        plan_item(Item::Session(session, place), now, Reason::Rest);
+        plan_item(Item::Session(place, session), now, Reason::Rest);
     }
     let due = AGENDA.read().count_due(now, ITEMS_PER_TURN).min(ITEMS_PER_TURN);
     budget::divide(due);
@@ -284,17 +301,21 @@ fn serve_one(context: Context<'_>) {
         return put_off(context, item, now, reason);
     }
     let served = guard::contained(|| match &item {
-        Item::Queue(place) => {
-            serving::tend(context, place, reason, now);
-            false
-        }
-        Item::Session(session, place) => sessions::end(context, *session, place, now),
+        Item::Queue(place) => serving::tend(context, place, reason, now),
+        Item::Session(place, session) => end_sessions(context, place, *session, now),
     });
-    match (served, item) {
-        (Some(false), _) => {}
-        (Some(true), item) => plan_item(item, now.after(Span(1)), reason),
+    if served.is_none() {
         // The queue is broken now, which its waiters are to learn.
-        (None, item) => plan(item.place(), now.after(FAULT_RETRY), Reason::Waiters),
+        plan(item.place(), now.after(FAULT_RETRY), Reason::Waiters);
+    }
+}
+
+/// Ends what closed connections hold of one queue: of this one, and of others that are due. They are one act, and its record.
+fn end_sessions(context: Context<'_>, place: &Place, first: SessionId, now: Time) {
+    let others = AGENDA.with(|agenda| agenda.take_sessions(place, now));
+    let sessions: Vec<SessionId> = std::iter::once(first).chain(others).collect();
+    for session in sessions::end(context, &sessions, place, now) {
+        plan_item(Item::Session(place.clone(), session), now.after(Span(1)), Reason::Rest);
     }
 }
 
@@ -387,7 +408,7 @@ mod tests {
     fn queues_with_waiters_take_turns_with_what_closed_connections_held() {
         let mut agenda = empty();
         for n in 0..100u64 {
-            let item = Item::Session(SessionId(n), Place::new(0, b"held"));
+            let item = Item::Session(Place::new(0, b"held"), SessionId(n));
             agenda.plan(item, Time(1), Reason::Rest, Class::Other);
         }
         agenda.plan(queue("waited for"), Time(5), Reason::Waiters, Class::Waiters);

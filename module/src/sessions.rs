@@ -92,21 +92,26 @@ pub fn take_closed() -> Option<(SessionId, Place)> {
     })
 }
 
-/// Ends what a closed connection holds of a queue, whose database the context has selected, as much as one turn may. Returns
-/// whether something is left.
+/// Ends what closed connections hold of a queue, whose database the context has selected, as much as one turn may. Returns
+/// those that hold something still.
 ///
 /// A queue whose next write starts a term is left alone: that ends every session.
-pub fn end(context: Context<'_>, session: SessionId, place: &Place, now: Time) -> bool {
+pub fn end(context: Context<'_>, sessions: &[SessionId], place: &Place, now: Time) -> Vec<SessionId> {
     let name = OwnedText::new(&place.name);
-    let Ok(mut opened) = Opened::for_timer(context, name.text(), now) else { return false };
+    let Ok(mut opened) = Opened::for_timer(context, name.text(), now) else { return Vec::new() };
     if opened.is_pending() {
         opened.close();
-        return false;
+        return Vec::new();
     }
-    let ended = opened.attempt(|opened| opened.step(&EndSession { session }, Absent::Empty).is_ok());
-    let is_left = ended == Some(true) && opened.is_held_by(session);
+    let mut left = Vec::new();
+    for session in sessions.iter().copied() {
+        let ended = opened.attempt(|opened| opened.step(&EndSession { session }, Absent::Empty).is_ok());
+        if ended == Some(true) && opened.is_held_by(session) {
+            left.push(session);
+        }
+    }
     opened.finish();
-    is_left
+    left
 }
 
 /// Forgets queues in which an open connection that has named many holds nothing; so many are looked at in one turn.
